@@ -1,0 +1,38 @@
+"""The metal surface under an EQCM-D recording: phase field, lattice Boltzmann and a hidden Markov model in Pyro."""
+
+import os
+
+# Before torch computes: MKL's rounding otherwise depends on where memory lies, and a resumed run would differ in the
+# last digits from an uninterrupted one.
+os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
+
+from hmm_plating import emission, inference, morphology, recording, report, transition
+from hmm_plating.errors import InputError
+from hmm_plating.filter_recording import filter_recording
+from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm
+from hmm_plating.materials import Electrolyte, Metal, Resonator
+from hmm_plating.model import Grid, PlatingModel
+from hmm_plating.simulate_recording import Protocol, simulate_recording
+from hmm_plating.wandering import Wandering
+
+__all__ = [
+    "Drive",
+    "Electrolyte",
+    "Grid",
+    "InputError",
+    "InstrumentResponse",
+    "LinearTerm",
+    "Metal",
+    "PlatingModel",
+    "Protocol",
+    "Resonator",
+    "Wandering",
+    "emission",
+    "filter_recording",
+    "inference",
+    "morphology",
+    "recording",
+    "report",
+    "simulate_recording",
+    "transition",
+]

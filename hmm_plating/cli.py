@@ -1,0 +1,238 @@
+"""Command line: simulate, filter, report."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import Progress
+
+from hmm_plating import inference, recording, report
+from hmm_plating.emission import ConvergenceError
+from hmm_plating.errors import InputError
+from hmm_plating.filter_recording import filter_recording, require_noise
+from hmm_plating.inference.atomic_file import atomic_write, check_folder
+from hmm_plating.model_file import load_model_file, model_file_errors
+from hmm_plating.simulate_recording import Protocol, simulate_recording
+
+SQUARE_CENTIMETRE = 1e-4  # m²
+MILLIAMPERE_PER_SQUARE_CENTIMETRE = 10.0  # A/m²
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `hmm-plating`; returns 0, or 2 after one line on standard error when the input cannot be used."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    if not words:
+        parser.print_help()
+        return 0
+    options = parser.parse_args(words)
+    options.command_line = shlex.join(["hmm-plating", *words])
+    try:
+        options.run(options)
+    except (InputError, ConvergenceError) as error:
+        return _fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or "allocate memory" in str(error)):
+            raise
+        return _fail(f"out of memory, take fewer particles or a smaller grid ({error})")
+    except KeyboardInterrupt:
+        print("hmm-plating: interrupted; --resume continues a filter run", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _fail(message: str) -> int:
+    """Print the message in one line, without the table of sites that Pyro appends to what passes through a trace."""
+    line = " ".join(re.split(r"\n\s*Trace Shapes:", message)[0].split())
+    print(f"hmm-plating: error: {line}", file=sys.stderr)
+    return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line, as all other errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _integer(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isdecimal() and minimum <= int(text) < 2**63):
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hmm-plating",
+        description="See the metal surface under an EQCM-D recording.",
+        epilog="Start with: hmm-plating simulate --model models/zinc.py --output recording",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('hmm_plating')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="simulate a recording, with the true surface beside it",
+        description="Simulate a recording in instrument files (qcmd.xlsx, echem.xlsx, quartz_in_air.xlsx), with the "
+        "true surface beside it (truth.nc).",
+    )
+    simulate.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
+    simulate.add_argument("--output", required=True, metavar="FOLDER", help="folder to write the files into")
+    simulate.add_argument("--seed", type=_integer(0), default=0, help="random seed (default 0)")
+    simulate.add_argument(
+        "--cycles", type=_integer(0), default=1, help="plate/strip cycles before the last plating (default 1)"
+    )
+    simulate.add_argument("--current", type=_positive, default=1.0, metavar="MA", help="current density in mA/cm² (1)")
+    simulate.add_argument("--plating-time", type=_positive, default=60.0, metavar="S", help="seconds of plating (60)")
+    simulate.add_argument("--stripping-time", type=float, default=55.0, metavar="S", help="seconds of stripping (55)")
+    simulate.add_argument("--sampling", type=_positive, default=0.5, metavar="S", help="sampling interval in s (0.5)")
+    simulate.add_argument("--area", type=_positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    simulate.set_defaults(run=_simulate)
+
+    filter_ = commands.add_parser(
+        "filter",
+        help="filter a recording: posterior of the surface over time",
+        description="Filter a recording with a particle filter and write the posterior as ArviZ InferenceData.",
+    )
+    filter_.add_argument("recording", metavar="QCMD", help="EQCM-D recording (xlsx)")
+    filter_.add_argument("--electrochemistry", metavar="FILE", help="potentiostat file (xlsx)")
+    filter_.add_argument("--air", metavar="FILE", help="the crystal in air (xlsx): gives the electrolyte's viscosity")
+    filter_.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
+    filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
+    filter_.add_argument("--particles", type=_integer(1), default=128, metavar="N", help="number of particles (128)")
+    filter_.add_argument("--seed", type=_integer(0), default=0, help="random seed (default 0)")
+    filter_.add_argument(
+        "--withhold", type=int, action="append", default=[], metavar="N", help="overtone to hide from the filter"
+    )
+    filter_.add_argument("--interval", type=_positive, default=2.0, metavar="S", help="filter step in s (2)")
+    filter_.add_argument("--area", type=_positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    filter_.add_argument(
+        "--clock-offset", type=float, metavar="S", help="potentiostat clock minus EQCM-D clock (default: estimated)"
+    )
+    filter_.add_argument("--checkpoint-interval", type=_integer(1), default=20, metavar="STEPS", help="(20)")
+    filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")
+    filter_.set_defaults(run=_filter)
+
+    report = commands.add_parser(
+        "report",
+        help="make an HTML page from a result",
+        description="Make one self-contained HTML page from a result; with --score only print the prediction scores.",
+    )
+    report.add_argument("result", metavar="OUT.nc", help="result of hmm-plating filter")
+    report.add_argument("--output", metavar="PAGE.html", help="page to write (default: beside the result)")
+    report.add_argument("--score", action="store_true", help="print the table of one-step-ahead prediction scores")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    folder = Path(options.output)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output {folder} is a file: name a folder to write the files into")
+    check_folder(folder if folder.exists() else folder.absolute().parent)
+    build = load_model_file(options.model)
+    protocol = Protocol(
+        cycles=options.cycles,
+        current_density=options.current * MILLIAMPERE_PER_SQUARE_CENTIMETRE,
+        plating_time=options.plating_time,
+        stripping_time=options.stripping_time,
+        sampling=options.sampling,
+        area=options.area * SQUARE_CENTIMETRE,
+    )
+    progress = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
+    with model_file_errors(options.model), progress as bar:
+        task = bar.add_task("simulate", total=None)
+        simulated, truth = simulate_recording(
+            build, protocol, options.seed, lambda step, total: bar.update(task, completed=step, total=total)
+        )
+    folder.mkdir(exist_ok=True)
+    files = recording.write(simulated, folder)
+    truth.attrs["command"] = options.command_line
+    with atomic_write(folder / "truth.nc") as temporary:
+        truth.to_netcdf(temporary, engine="h5netcdf")
+    for path in (*files, folder / "truth.nc"):
+        print(path)
+
+
+def _filter(options: argparse.Namespace) -> None:
+    output = Path(options.output)
+    if output.suffix != ".nc":
+        raise InputError(f"--output {output}: results are netCDF, name the file with .nc")
+    if output.is_dir():
+        raise InputError(f"--output {output} is a folder: name a file")
+    check_folder(output.absolute().parent)
+    checkpoint = output.with_suffix(".checkpoint")
+    if not options.resume and checkpoint.is_dir() and any(checkpoint.iterdir()):
+        raise InputError(f"{checkpoint} keeps a run that was cut off: continue it with --resume, or delete the folder")
+    build = load_model_file(options.model)
+    model_text = Path(options.model).read_text(encoding="utf-8", errors="replace")
+    raw = recording.read(
+        options.recording,
+        options.electrochemistry,
+        options.air,
+        area=options.area * SQUARE_CENTIMETRE,
+        clock_offset=options.clock_offset,
+    )
+    resampled = recording.resample(raw, options.interval)
+    require_noise(resampled)
+    model = build(resampled)
+    try:
+        with model_file_errors(options.model), inference.progress_bar() as progress:
+            result = filter_recording(
+                resampled,
+                model,
+                particles=options.particles,
+                seed=options.seed,
+                withhold=options.withhold,
+                checkpoint=checkpoint,
+                checkpoint_interval=options.checkpoint_interval,
+                resume=options.resume,
+                progress=progress,
+            )
+    except (InputError, ConvergenceError) as error:
+        if not (options.resume or isinstance(error.__cause__, OSError)):  # resumed, it would end there again
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        raise
+    result.attrs.update(model=str(options.model), model_text=model_text, command=options.command_line)
+    inference.save(result, output)
+    shutil.rmtree(checkpoint)
+    print(output)
+
+
+def _report(options: argparse.Namespace) -> None:
+    if options.score:
+        print(report.score(inference.load(options.result)))
+        return
+    page = Path(options.output) if options.output else Path(options.result).with_suffix(".html")
+    if page.suffix != ".html":
+        raise InputError(f"--output {page}: the page is HTML, name the file with .html")
+    check_folder(page.absolute().parent)
+    report.write_report(inference.load(options.result), page)
+    print(page.absolute())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""What the quartz crystal feels: the load of the liquid over a rough metal, and the shifts that this causes."""
+
+from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, viscoelastic_film
+from hmm_plating.emission.geometry import solid_fraction
+from hmm_plating.emission.load import load_impedance
+from hmm_plating.emission.small_load import shifts
+from hmm_plating.emission.solver import ConvergenceError, Solution, sensitivity, solve
+
+__all__ = [
+    "ConvergenceError",
+    "Solution",
+    "brinkman",
+    "kanazawa_gordon",
+    "load_impedance",
+    "sauerbrey",
+    "sensitivity",
+    "shifts",
+    "solid_fraction",
+    "solve",
+    "viscoelastic_film",
+]

@@ -1,0 +1,350 @@
+"""The hidden Markov model of plating as a Pyro program.
+
+Hidden state X_t: the morphology, its drifting parameters and a Gaussian belief about all that is linear given the
+morphology. Transition: one phase-field step driven by the recorded current. Emission: the frequency-domain lattice
+Boltzmann load of the surface, seen through the instrument's linear response, which is marginalised exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+
+import pyro
+import pyro.distributions as dist
+import torch
+import xarray as xr
+from pyro.contrib.autoname import scope
+from torch import Tensor
+
+from hmm_plating import emission, morphology, transition
+from hmm_plating.errors import InputError
+from hmm_plating.inference import observation_distribution, predict, update
+from hmm_plating.instrument import Drive, InstrumentResponse, SurfaceShift, sauerbrey_sensitivity
+from hmm_plating.materials import Electrolyte, Metal, Resonator
+from hmm_plating.recording import viscosity_from_air
+from hmm_plating.wandering import Wandering
+
+State = MutableMapping[str, Tensor]
+
+LOAD_TOLERANCE_HERTZ = 0.1  # accepted error of Δf where the surface is nearly flat, below every instrument's noise
+NO_METAL = 1e-12  # current efficiency of a step whose whole charge goes into the wetting layer
+CANDIDATE_NUCLEI = 64  # sites drawn per nucleation; a box holds a few
+
+DEFAULT_PARAMETERS: Mapping[str, float | None] = {  # None: the metal's own
+    "nucleation_density": 1 / 250e-9**2,
+    "nucleus_radius": 20e-9,
+    "nucleus_radius_spread": 0.2,
+    "wetting_charge": 0.0,
+    "current_efficiency": 1.0,
+    "exchange_current_density": None,
+    "anisotropy_strength": None,
+    "noise_amplitude": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The box around the surface.
+
+    Attributes:
+        width: lateral period [m].
+        height: of the box [m].
+        spacing: edge of a phase-field cell [m].
+        interface_width: of the phase field, at least four cells [m].
+        coarsening: phase-field cells per edge of an emission cell.
+    """
+
+    width: float
+    height: float
+    spacing: float
+    interface_width: float
+    coarsening: int = 2
+
+    def __post_init__(self) -> None:
+        transition.Interface(self.interface_width, self.spacing)
+        for name in ("width", "height"):
+            cells = getattr(self, name) / (self.spacing * self.coarsening)
+            if abs(cells - round(cells)) > 1e-6 or round(cells) < 1:
+                raise InputError(
+                    f"Grid.{name} = {getattr(self, name):g} m is not a whole number of emission cells of "
+                    f"{self.spacing * self.coarsening:g} m"
+                )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the phase field."""
+        return round(self.height / self.spacing), round(self.width / self.spacing)
+
+
+@dataclass(frozen=True)
+class PlatingModel:
+    """Phase field, emission and instrument of one experiment, as a model for `hmm_plating.inference.ParticleFilter`.
+
+    `init(state)` and `step(state, observation, drive)` are Pyro programs in the form that `pyro.infer.SMCFilter`
+    expects; `model(observations, drives)` runs them over a whole recording, for notebooks and variational inference.
+    An observation holds (Δf_n …, ΔD_n …) [Hz, 1], NaN where missing or withheld.
+
+    Attributes:
+        metal, electrolyte, resonator: materials.
+        overtones: odd orders n.
+        grid: of the phase field.
+        parameters: priors of nucleation_density [1/m²], nucleus_radius [m] and nucleus_radius_spread (of the
+            log-normal radii), wetting_charge [C/m²] (of the layer, by underpotential deposition or alloying, that
+            covers a bare crystal before nuclei form; part of the side charge), current_efficiency,
+            exchange_current_density [A/m²], anisotropy_strength and noise_amplitude; a number fixes a parameter.
+            Missing ones take the metal's value or their default.
+        instrument: linear response.
+        frequency_noise, dissipation_noise: standard deviation of an observation, one per overtone [Hz, 1].
+        load_tolerance: relative error of the roughness part of the load at which the solver may stop.
+        morphology_interval: steps between recorded pictures of the surface.
+    """
+
+    metal: Metal
+    electrolyte: Electrolyte
+    resonator: Resonator
+    overtones: tuple[int, ...]
+    grid: Grid
+    parameters: Mapping[str, Wandering | float]
+    instrument: InstrumentResponse
+    frequency_noise: tuple[float, ...]
+    dissipation_noise: tuple[float, ...]
+    load_tolerance: float = 1e-2
+    morphology_interval: int = 5
+
+    def __post_init__(self) -> None:
+        unknown = set(self.parameters) - set(DEFAULT_PARAMETERS)
+        if unknown:
+            raise InputError(
+                f"PlatingModel.parameters: unknown {', '.join(sorted(unknown))}; known: {', '.join(DEFAULT_PARAMETERS)}"
+            )
+        for name in ("frequency_noise", "dissipation_noise"):
+            values = getattr(self, name)
+            if len(values) != len(self.overtones) or not all(value > 0 for value in values):
+                raise InputError(f"PlatingModel.{name} needs one positive value per overtone, got {values!r}")
+
+    @classmethod
+    def for_recording(
+        cls,
+        recording: xr.Dataset,
+        *,
+        metal: Metal,
+        density: float,
+        viscosity: float,
+        grid: Grid,
+        parameters: Mapping[str, Wandering | float],
+        instrument: InstrumentResponse,
+    ) -> PlatingModel:
+        """Model with the overtones, noise and crystal of a resampled recording.
+
+        `viscosity` [Pa s] is used where the recording has no step from air to liquid, which tells it (Kanazawa and
+        Gordon); `density` [kg/m³] is the electrolyte's.
+        """
+        resonator = Resonator(recording.attrs["fundamental_frequency"])
+        if "air_to_liquid_frequency_shift" in recording:
+            viscosity = viscosity_from_air(recording, density, resonator).value
+        return cls(
+            metal=metal,
+            electrolyte=Electrolyte(density, viscosity),
+            resonator=resonator,
+            overtones=tuple(int(n) for n in recording["overtone"].values),
+            grid=grid,
+            parameters=parameters,
+            instrument=instrument,
+            frequency_noise=tuple(recording["frequency_shift_noise"].values.tolist()),
+            dissipation_noise=tuple(recording["dissipation_shift_noise"].values.tolist()),
+        )
+
+    def init(self, state: State) -> None:
+        """Draw the parameters and put a bare crystal into `state`."""
+        thickness = pyro.sample("thickness", dist.Delta(torch.tensor(0.0, dtype=torch.float64)))
+        batch = thickness.shape  # that of the plate of particles
+        for name, parameter in self._wandering().items():
+            state[f"latent_{name}"] = parameter.init(name)
+        surface = transition.initial_state(torch.zeros(*batch, *self.grid.shape, dtype=torch.float64))
+        state.update(surface._asdict())
+        belief = self.instrument.initial(self.overtones)
+        state["coefficient_mean"] = belief.mean.expand(*batch, -1).clone()
+        state["coefficient_covariance"] = belief.covariance.expand(*batch, -1, -1).clone()
+        state["wetting"] = torch.zeros(batch, dtype=torch.float64)
+        state["step"] = torch.zeros(batch, dtype=torch.int64)
+
+    def step(self, state: State, observation: Tensor | None, drive: Drive) -> Tensor:
+        """Advance by one step under `drive` and observe; `observation` None draws one. Returns the observation."""
+        duration = float(drive.duration)
+        for name, parameter in self._wandering().items():
+            state[f"latent_{name}"] = parameter.step(name, state[f"latent_{name}"], duration)
+        surface = self._grow(state, drive)
+        shift, liquid = self._emit(surface, state.get("liquid"))
+        y, mean, covariance = self._observe(state, shift, observation, drive)
+        state.update(
+            surface._asdict(),
+            liquid=liquid,
+            surface_frequency_shift=shift.frequency * torch.as_tensor(self.overtones),
+            surface_dissipation_shift=shift.dissipation,
+            coefficient_mean=mean,
+            coefficient_covariance=covariance,
+            step=state["step"] + 1,
+        )
+        return y
+
+    def __call__(self, observations: Tensor | None, drives: Drive) -> Tensor:
+        """The whole recording as one Pyro program: `observations` (time, 2 · overtones) or None to draw them."""
+        state: dict[str, Tensor] = {}
+        self.init(state)
+        observed = []
+        for t in range(len(drives.duration)):
+            with scope(prefix=f"step_{t + 1}"):
+                drive = Drive(*(series[t] for series in drives))
+                observed.append(self.step(state, None if observations is None else observations[t], drive))
+        return torch.stack(observed, dim=-2)
+
+    def _wandering(self) -> dict[str, Wandering]:
+        return {name: value for name, value in self.parameters.items() if isinstance(value, Wandering)}
+
+    def parameter(self, state: Mapping[str, Tensor], name: str) -> Tensor | float:
+        """Present value of a parameter: a tensor per particle where it wanders, else its number."""
+        value = self.parameters.get(name, DEFAULT_PARAMETERS[name])
+        if isinstance(value, Wandering):
+            return value.value(state[f"latent_{name}"])
+        return getattr(self.metal, name) if value is None else value
+
+    def _grow(self, state: State, drive: Drive) -> transition.State:
+        """Nucleate on bare crystals that plate, then advance the phase field by one step."""
+        surface = transition.State(*(state[name] for name in transition.State._fields))
+        rows, columns = self.grid.shape
+        standard = dist.Normal(torch.tensor(0.0, dtype=torch.float64), 1.0)
+        unit = dist.Uniform(torch.tensor(0.0, dtype=torch.float64), 1.0)
+        position = pyro.sample("nucleus_position", unit.expand([CANDIDATE_NUCLEI]).to_event(1))
+        size = pyro.sample("nucleus_size", standard.expand([CANDIDATE_NUCLEI]).to_event(1))
+        noise = pyro.sample("interface_noise", standard.expand([rows, columns]).to_event(2))
+        current, duration = float(drive.current_density), float(drive.duration)
+        bare = ~(surface.order_parameter > 0.5).any(-1).any(-1) & (surface.base_thickness == 0)
+        wetting, free = self._wet(state, bare, -current * duration)
+        parameters = transition.Parameters.from_materials(
+            self.metal,
+            self.electrolyte,
+            transition.Interface(self.grid.interface_width, self.grid.spacing),
+            exchange_current_density=self.parameter(state, "exchange_current_density"),
+            anisotropy_strength=self.parameter(state, "anisotropy_strength"),
+            current_efficiency=torch.where(free > 0, free * self.parameter(state, "current_efficiency"), NO_METAL),
+            noise_amplitude=self.parameter(state, "noise_amplitude"),
+        )
+        nucleating = bare & (current < 0) & (free > 0)
+        if bool(nucleating.any()):
+            nuclei = morphology.nuclei(
+                1 - position,
+                size,
+                torch.as_tensor(self.parameter(state, "nucleation_density")).sqrt(),
+                self.parameter(state, "nucleus_radius"),
+                self.parameter(state, "nucleus_radius_spread"),
+                self.grid.shape,
+                self.grid.interface_width,
+                self.grid.spacing,
+            )
+            surface = transition.add_metal(surface, nuclei * nucleating[..., None, None], parameters)
+        state["wetting"] = wetting
+        return transition.step(surface, current, duration, noise, parameters)
+
+    def _wet(self, state: State, bare: Tensor, cathodic_charge: float) -> tuple[Tensor, Tensor]:
+        """Charge of the wetting layer after the step [C/m²], and the part of the step's charge left for metal."""
+        before = state["wetting"]
+        if cathodic_charge == 0:
+            return before, torch.ones_like(before)
+        capacity = torch.as_tensor(self.parameter(state, "wetting_charge"), dtype=before.dtype)
+        after = torch.where(bare, (before + cathodic_charge).clamp(min=0).minimum(capacity), before)
+        return after, (1 - (after - before).clamp(min=0) / abs(cathodic_charge)).clamp(0, 1)
+
+    def surface_shift(self, surface: transition.State) -> SurfaceShift:
+        """Shifts of the surface against the bare crystal in the same liquid, shapes (..., overtones) and (..., 1)."""
+        return self._emit(surface, None)[0]
+
+    def _emit(self, surface: transition.State, liquid: Tensor | None) -> tuple[SurfaceShift, Tensor]:
+        """Shifts, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
+        fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
+        solution = emission.solve(
+            fraction,
+            spacing * self.grid.coarsening,
+            self.overtones,
+            self.electrolyte,
+            self.resonator,
+            metal=self.metal,
+            tolerance=self.load_tolerance,
+            absolute_tolerance=LOAD_TOLERANCE_HERTZ,
+            initial_guess=None if liquid is None else liquid.double(),
+        )
+        order = torch.as_tensor(self.overtones, dtype=torch.float64)
+        angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
+        # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge
+        thickness = morphology.thickness(surface.order_parameter, spacing, surface.base_thickness)
+        rest = thickness - morphology.thickness(fraction, spacing * self.grid.coarsening)
+        rigid = 1j * angular_frequency * self.metal.density * rest[..., None]
+        reference = emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator)
+        frequency, dissipation = emission.shifts(solution.load + rigid, reference, self.overtones, self.resonator)
+        mass_per_charge = self.metal.density / self.metal.charge_per_volume
+        layer = -sauerbrey_sensitivity(self.resonator) * mass_per_charge * surface.side_charge[..., None]
+        return SurfaceShift(frequency / order, dissipation, layer), solution.field.float()
+
+    def _solid_fraction(self, order_parameter: Tensor) -> Tensor:
+        """Metal fraction of the emission's cells (..., y, x)."""
+        fine = emission.solid_fraction(order_parameter, self.grid.interface_width, self.grid.spacing)
+        pooled = torch.nn.functional.avg_pool2d(fine.reshape(-1, 1, *fine.shape[-2:]), self.grid.coarsening)
+        return pooled.reshape(*fine.shape[:-2], *pooled.shape[-2:])
+
+    def _observe(
+        self, state: State, shift: SurfaceShift, observation: Tensor | None, drive: Drive
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict, observe and update the linear part; returns the observation and the updated belief."""
+        transition_matrix, offset, process = self.instrument.dynamics(self.overtones, drive)
+        mean, covariance = predict(
+            state["coefficient_mean"], state["coefficient_covariance"], transition_matrix, process, offset
+        )
+        matrix = self.instrument.observation_matrix(self.overtones, self.resonator, shift, drive)
+        noise = torch.diag(torch.tensor([*self.frequency_noise, *self.dissipation_noise], dtype=torch.float64) ** 2)
+        distribution = observation_distribution(mean, covariance, matrix, 0.0, noise)
+        y = pyro.sample("observation", distribution, obs=observation)
+        return y, *update(mean, covariance, y, matrix, 0.0, noise)
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Dimensions after `time` of what is reported."""
+        per_overtone = ("frequency_shift", "dissipation_shift", "surface_frequency_shift", "surface_dissipation_shift")
+        return {"morphology": ("y", "x"), **dict.fromkeys(per_overtone, ("overtone",))}
+
+    @property
+    def coords(self) -> dict[str, list[float] | list[int]]:
+        """Coordinates of `dims` [m] and the overtones."""
+        cell = self.grid.spacing * self.grid.coarsening
+        rows, columns = (count // self.grid.coarsening for count in self.grid.shape)
+        return {
+            "y": [(row + 0.5) * cell for row in range(rows)],
+            "x": [(column + 0.5) * cell for column in range(columns)],
+            "overtone": list(self.overtones),
+        }
+
+    def report(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is recorded of a state, particles leading [SI]; the surface's picture only every few steps."""
+        xi, base, spacing = state["order_parameter"], state["base_thickness"], self.grid.spacing
+        reported = {
+            "thickness": morphology.thickness(xi, spacing, base),
+            "roughness": morphology.roughness(xi, spacing),
+            "solid_volume_fraction": morphology.solid_volume_fraction(xi, spacing, base),
+            "coverage": morphology.coverage(xi, base),
+            "dendrite_height": morphology.dendrite_height(xi, spacing),
+            "base_thickness": base,
+            "overpotential": state["overpotential"],
+            "side_charge": state["side_charge"],
+            "side_mass": state["coefficient_mean"][..., -2],
+            "surface_frequency_shift": state["surface_frequency_shift"],
+            "surface_dissipation_shift": state["surface_dissipation_shift"],
+        }
+        for name in self._wandering():
+            reported[name] = torch.as_tensor(self.parameter(state, name))
+        if int(state["step"][0]) % self.morphology_interval == 0:
+            reported["morphology"] = self._solid_fraction(xi).float()
+        return reported
+
+    def report_predictive(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Split the observation into Δf_n and ΔD_n."""
+        frequency, dissipation = draws["observation"].chunk(2, dim=-1)
+        return {"frequency_shift": frequency, "dissipation_shift": dissipation}

@@ -1,0 +1,77 @@
+"""Model files: Python files that define `plating_model(recording)`, loaded by path."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import xarray as xr
+
+from hmm_plating.errors import InputError
+from hmm_plating.model import PlatingModel
+
+ModelBuilder = Callable[[xr.Dataset], PlatingModel]
+
+
+def load_model_file(path: str | Path) -> ModelBuilder:
+    """Function `plating_model` of a model file; the file is executed, so it must be trusted like any program.
+
+    Raises:
+        InputError: no such file, not Python, it raises while it loads, or it does not define `plating_model`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"model file {path} does not exist; models/zinc.py is one to copy")
+    if path.suffix != ".py":
+        raise InputError(f"model file {path} is not a Python file (.py)")
+    module = ModuleType(f"model_file_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # where dataclasses and pickle look for it
+    try:
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise _located(path, error, "while it was loaded") from error
+    builder = getattr(module, "plating_model", None)
+    if not callable(builder):
+        raise InputError(f"model file {path} does not define a function plating_model(recording)")
+
+    def build(recording: xr.Dataset) -> PlatingModel:
+        try:
+            model = builder(recording)
+        except (Exception, SystemExit) as error:
+            raise _located(path, error, "in plating_model") from error
+        if not isinstance(model, PlatingModel):
+            raise InputError(f"plating_model in {path} returned {type(model).__name__}, not a PlatingModel")
+        return model
+
+    return build
+
+
+@contextmanager
+def model_file_errors(path: str | Path) -> Iterator[None]:
+    """Around the use of a model: errors of the file's own functions, regressors say, become an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if not _lines(Path(path), error):
+            raise
+        raise _located(Path(path), error, "while the model ran") from error
+
+
+def _located(path: Path, error: BaseException, when: str) -> InputError:
+    """Names the error and the last line of the model file that it passed through."""
+    lines = [error.lineno] if isinstance(error, SyntaxError) else _lines(path, error)[-1:]
+    place = f"model file {path}" + "".join(f", line {line}" for line in lines)
+    return InputError(
+        f"{place}: {error if isinstance(error, InputError) else f'{type(error).__name__} {when}: {error}'}"
+    )
+
+
+def _lines(path: Path, error: BaseException) -> list[int | None]:
+    return [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

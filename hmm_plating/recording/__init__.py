@@ -1,0 +1,24 @@
+"""Instrument files to one validated `xarray.Dataset` and back, and to the steps of a filter."""
+
+from hmm_plating.recording.air import Viscosity, viscosity_from_air
+from hmm_plating.recording.clock import Clock, estimate_clock_offset
+from hmm_plating.recording.dataset import require_electrochemistry, validate
+from hmm_plating.recording.resample import resample
+from hmm_plating.recording.segments import Segment, segments
+from hmm_plating.recording.workbooks import read
+from hmm_plating.recording.write import Files, write
+
+__all__ = [
+    "Clock",
+    "Files",
+    "Segment",
+    "Viscosity",
+    "estimate_clock_offset",
+    "read",
+    "require_electrochemistry",
+    "resample",
+    "segments",
+    "validate",
+    "viscosity_from_air",
+    "write",
+]

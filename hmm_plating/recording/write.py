@@ -1,0 +1,91 @@
+"""A recording as the three workbooks that `workbooks.read` reads, each put in place whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hmm_plating.errors import InputError
+from hmm_plating.recording.dataset import validate
+from hmm_plating.recording.workbooks import DISSIPATION_UNIT
+
+
+class Files(NamedTuple):
+    """Paths of the written workbooks; None where the recording has no such data."""
+
+    qcmd: Path
+    electrochemistry: Path | None
+    air: Path | None
+
+
+def write(dataset: xr.Dataset, folder: str | Path) -> Files:
+    """Write qcmd.xlsx and, where the recording has the data, echem.xlsx and quartz_in_air.xlsx into an existing folder.
+
+    Absolute values are the recording's shifts on its `reference_frequency` and `reference_dissipation`; the
+    potentiostat's file has the QCM's samples, on its own clock where the recording states a `clock_offset`. Files of
+    these names are replaced.
+
+    Raises:
+        InputError: not a recording, no reference values, or the folder is missing or cannot be written.
+    """
+    validate(dataset)
+    for name in ("reference_frequency", "reference_dissipation"):
+        if name not in dataset:
+            raise InputError(f"a recording needs the variable {name!r} to be written as absolute values")
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"output folder {folder} does not exist or is no folder; create it first")
+    frequency = (dataset["frequency_shift"] + dataset["reference_frequency"]).transpose("time", "overtone").values
+    dissipation = (dataset["dissipation_shift"] + dataset["reference_dissipation"]).transpose("time", "overtone").values
+    overtones = dataset["overtone"].values
+
+    columns: dict[str, np.ndarray] = {"time": dataset["time"].values}
+    for index, overtone in enumerate(overtones):
+        columns[f"f{overtone}"] = frequency[:, index]
+        columns[f"D{overtone}"] = dissipation[:, index] / DISSIPATION_UNIT
+    qcmd = _write_workbook(columns, folder / "qcmd.xlsx")
+
+    electrochemistry = air = None
+    if "charge_density" in dataset:
+        area = dataset.attrs["area"]
+        columns = {
+            "time/s": dataset["time"].values - dataset.attrs.get("clock_offset", 0.0),
+            "(Q-Qo)/mC": 1e3 * area * dataset["charge_density"].values,
+            "<Ewe/V>": dataset["potential"].values,
+            "I/mA": 1e3 * area * dataset["current_density"].values,
+        }
+        electrochemistry = _write_workbook(columns, folder / "echem.xlsx")
+    if "air_to_liquid_frequency_shift" in dataset:
+        frequency_in_air = dataset["reference_frequency"] - dataset["air_to_liquid_frequency_shift"]
+        dissipation_in_air = dataset["reference_dissipation"] - dataset["air_to_liquid_dissipation_shift"]
+        columns = {}
+        for index, overtone in enumerate(overtones):
+            columns[f"f{overtone}_1 (Hz)"] = frequency_in_air.values[[index]]
+            columns[f"D{overtone}_1 (ppm)"] = dissipation_in_air.values[[index]] / DISSIPATION_UNIT
+        air = _write_workbook(columns, folder / "quartz_in_air.xlsx")
+    return Files(qcmd, electrochemistry, air)
+
+
+def _write_workbook(columns: dict[str, np.ndarray], path: Path) -> Path:
+    """Write through a temporary file beside `path`, so that no reader ever meets half a workbook."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".xlsx")
+    except OSError as error:
+        raise InputError(f"cannot write into {path.parent}: {error.strerror}") from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        pd.DataFrame(columns).to_excel(temporary, index=False)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,7 @@
+"""What a result says: how well it predicted, its figures, its cycles, and all of it on one page."""
+
+from hmm_plating.report.cycles import cycle_summaries, cycle_table, plating_cycles
+from hmm_plating.report.page import write_report
+from hmm_plating.report.score import Score, score
+
+__all__ = ["Score", "cycle_summaries", "cycle_table", "plating_cycles", "score", "write_report"]

@@ -1,0 +1,156 @@
+"""From sharp-interface quantities to the parameters of one transition step.
+
+Users speak of exchange current density, surface energy and anisotropy; the interface width ℓ is numerical. With
+ξ = ½[1 − tanh(2d/ℓ)] across a front at distance d, the classical coefficients are κ = 1.5 γ ℓ and W = 12 γ/ℓ
+(Chen et al., J. Power Sources 300 (2015) 376, with the profile's energy sqrt(2κW)/6 set equal to γ).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hmm_plating.errors import InputError
+from hmm_plating.materials import FARADAY_CONSTANT, GAS_CONSTANT, Electrolyte, Metal
+
+MINIMUM_CELLS_PER_WIDTH = 4
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The diffuse interface and the grid that resolves it.
+
+    Attributes:
+        width: ℓ of ξ = ½[1 − tanh(2d/ℓ)] [m].
+        spacing: edge of a grid cell [m].
+
+    Raises:
+        InputError: a length is not positive, or fewer than 4 cells lie across ℓ (the front would be pinned to the
+            grid).
+    """
+
+    width: float
+    spacing: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("width", self.width), ("spacing", self.spacing)):
+            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+                raise InputError(f"Interface.{name} must be a positive length in m, got {value!r}")
+        if self.width < MINIMUM_CELLS_PER_WIDTH * self.spacing * (1 - 1e-9):
+            raise InputError(
+                f"Interface.width = {self.width:g} m is {self.width / self.spacing:.2g} cells of {self.spacing:g} m; "
+                f"fewer than {MINIMUM_CELLS_PER_WIDTH} pin the front: widen it or refine the grid"
+            )
+
+    def gradient_energy(self, surface_energy: float) -> float:
+        """κ = 1.5 γ ℓ [J/m] of the classical form."""
+        return 1.5 * surface_energy * self.width
+
+    def well_height(self, surface_energy: float) -> float:
+        """W = 12 γ/ℓ [J/m³] of the classical form."""
+        return 12 * surface_energy / self.width
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What one transition step needs to know. Where a tensor is allowed, it has (or broadcasts to) the batch's shape.
+
+    Attributes:
+        interface: the diffuse interface and its grid.
+        charge_per_volume: n F c_s [C/m³].
+        valence: electrons per deposited ion.
+        temperature: [K].
+        surface_energy: γ [J/m²].
+        transfer_coefficient: cathodic α, in (0, 1).
+        exchange_current_density: j0 [A/m²].
+        anisotropy_strength: δ_a of γ(θ) = γ [1 + δ_a cos(ω_a (θ − θ_0))], θ from the crystal's normal.
+            Above 1/(ω_a² − 1) some orientations have a negative stiffness γ + γ''; it is taken as 0 there.
+        anisotropy_fold: ω_a.
+        crystal_orientation: θ_0 [rad].
+        current_efficiency: part of a cathodic current that deposits metal; stripping takes its whole current from the
+            metal.
+        noise_amplitude: strength of the interface noise relative to the thermal one (fluctuation–dissipation at
+            equilibrium, for a section as deep as the interface is wide).
+
+    Raises:
+        InputError: a value is not finite or outside its range.
+    """
+
+    interface: Interface
+    charge_per_volume: float
+    valence: int
+    temperature: float
+    surface_energy: float
+    transfer_coefficient: float
+    exchange_current_density: Tensor | float
+    anisotropy_strength: Tensor | float = 0.0
+    anisotropy_fold: int = 4
+    crystal_orientation: Tensor | float = 0.0
+    current_efficiency: Tensor | float = 1.0
+    noise_amplitude: Tensor | float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, low, high, open_interval in (
+            ("charge_per_volume", 0, math.inf, True),
+            ("valence", 0, math.inf, True),
+            ("temperature", 0, math.inf, True),
+            ("surface_energy", 0, math.inf, False),
+            ("transfer_coefficient", 0, 1, True),
+            ("exchange_current_density", 0, math.inf, True),
+            ("anisotropy_strength", 0, 1, False),
+            ("anisotropy_fold", 0, math.inf, True),
+            ("crystal_orientation", -math.inf, math.inf, False),
+            ("current_efficiency", 0, math.inf, True),
+            ("noise_amplitude", 0, math.inf, False),
+        ):
+            value = torch.as_tensor(getattr(self, name), dtype=torch.float64).detach()
+            inside = (value > low) & (value < high) if open_interval else (value >= low) & (value < high)
+            if not bool((inside & torch.isfinite(value)).all()):
+                brackets = f"({low}, {high})" if open_interval else f"[{low}, {high})"
+                raise InputError(
+                    f"Parameters.{name} must be finite and in {brackets} (SI units), got {value.tolist()!r}"
+                )
+
+    @classmethod
+    def from_materials(
+        cls,
+        metal: Metal,
+        electrolyte: Electrolyte,
+        interface: Interface,
+        *,
+        exchange_current_density: Tensor | float | None = None,
+        anisotropy_strength: Tensor | float | None = None,
+        crystal_orientation: Tensor | float = 0.0,
+        current_efficiency: Tensor | float = 1.0,
+        noise_amplitude: Tensor | float = 0.0,
+    ) -> Parameters:
+        """The parameters of a metal in an electrolyte; what is given (per particle, say) replaces the metal's own."""
+        return cls(
+            interface=interface,
+            charge_per_volume=metal.charge_per_volume,
+            valence=metal.valence,
+            temperature=electrolyte.temperature,
+            surface_energy=metal.surface_energy,
+            transfer_coefficient=metal.transfer_coefficient,
+            exchange_current_density=(
+                metal.exchange_current_density if exchange_current_density is None else exchange_current_density
+            ),
+            anisotropy_strength=metal.anisotropy_strength if anisotropy_strength is None else anisotropy_strength,
+            anisotropy_fold=metal.anisotropy_fold,
+            crystal_orientation=crystal_orientation,
+            current_efficiency=current_efficiency,
+            noise_amplitude=noise_amplitude,
+        )
+
+    @property
+    def kinetic_voltage(self) -> float:
+        """RT/(zF), the voltage in units of which the Butler–Volmer law counts [V]."""
+        return GAS_CONSTANT * self.temperature / (self.valence * FARADAY_CONSTANT)
+
+    @property
+    def capillary_length(self) -> float:
+        """γ/(nFc_s) · zF/RT [m]: times the curvature, the Gibbs–Thomson shift in units of RT/(zF)."""
+        return self.surface_energy / (self.charge_per_volume * self.kinetic_voltage)

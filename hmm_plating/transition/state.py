@@ -1,0 +1,63 @@
+"""The state of one plated surface, or of a batch of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmm_plating.errors import InputError
+from hmm_plating.transition.interface import Parameters
+
+
+class State(NamedTuple):
+    """The plated metal between two observations.
+
+    Charges are per area of crystal and count positive where they deposit metal. What has flowed is always accounted
+    for: −∫j dt = n F c_s Δ(thickness) + Δ(deferred_charge) + Δ(side_charge), to round-off.
+
+    Attributes:
+        order_parameter: ξ, 1 metal, 0 liquid (..., y, x); row 0 at the crystal or on the metal of `base_thickness`.
+        base_thickness: metal below row 0 [m] (...,).
+        overpotential: η at the end of the last step [V] (...,); 0 where there is no metal surface.
+        deferred_charge: charge not yet turned into metal [C/m²] (...,): positive while a bare crystal waits for nuclei,
+            negative where nuclei were placed before their charge had flowed.
+        side_charge: charge of other reactions [C/m²] (...,): cathodic losses positive, stripping current that found no
+            metal negative.
+    """
+
+    order_parameter: Tensor
+    base_thickness: Tensor
+    overpotential: Tensor
+    deferred_charge: Tensor
+    side_charge: Tensor
+
+
+def initial_state(order_parameter: Tensor) -> State:
+    """State of a surface at rest, with nothing on the charge books; order_parameter (..., y, x) in [0, 1].
+
+    Raises:
+        InputError: fewer than two dimensions, or values outside [0, 1].
+    """
+    if order_parameter.ndim < 2:
+        raise InputError(f"order_parameter must have dimensions (..., y, x), got shape {tuple(order_parameter.shape)}")
+    if not bool(((order_parameter >= 0) & (order_parameter <= 1)).all()):
+        raise InputError("order_parameter must lie in [0, 1]: 1 metal, 0 liquid")
+    zero = torch.zeros(order_parameter.shape[:-2], dtype=order_parameter.dtype, device=order_parameter.device)
+    return State(order_parameter, zero, zero, zero, zero)
+
+
+def add_metal(state: State, order_parameter: Tensor, parameters: Parameters) -> State:
+    """Union of the surface with new metal (nuclei), whose charge is booked as deferred: it has yet to flow.
+
+    Args:
+        state: shapes (..., y, x) and (...,).
+        order_parameter: of the new metal (..., y, x); 0 where none is added.
+        parameters: of the step.
+    """
+    union = torch.maximum(state.order_parameter, order_parameter)
+    added = (union - state.order_parameter).sum((-2, -1)) * parameters.interface.spacing / union.shape[-1]
+    return state._replace(
+        order_parameter=union, deferred_charge=state.deferred_charge - parameters.charge_per_volume * added
+    )

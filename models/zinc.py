@@ -1,0 +1,65 @@
+"""Zinc on gold from a sulfate bath, plated and stripped on a 5 MHz crystal: copy this file and edit it."""
+
+import math
+
+import pyro.distributions as dist
+
+import hmm_plating as hp
+
+DENSITY = 1322.8  # kg/m³, 2 mol/l ZnSO4 with PEG
+VISCOSITY = 3.14e-3  # Pa s, used where the recording does not tell
+
+GRID = hp.Grid(width=512e-9, height=256e-9, spacing=4e-9, interface_width=16e-9, coarsening=2)
+
+SURFACE = {
+    # islands 100 to 600 nm apart carry enough electrolyte along to explain Δf and ΔD of such films
+    "nucleation_density": hp.Wandering(dist.LogNormal(math.log(1 / 240e-9**2), 0.8), correlation_time=300.0),
+    "nucleus_radius": 9e-9,  # as small as the grid resolves
+    "nucleus_radius_spread": 0.1,
+    # Δf follows Sauerbrey's law for the first 2 to 3 s of plating at 1 mA/cm², then falls twice as fast
+    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(25.0), 0.3), correlation_time=3000.0),
+    # stripping at the plating current runs out of islands after 44 to 47 of 60 s; the rest goes into side products
+    "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=3000.0),
+    "noise_amplitude": 30.0,
+}
+
+
+def plating_model(recording):
+    """The model of one recording."""
+    return hp.PlatingModel.for_recording(
+        recording,
+        metal=hp.Metal.zinc(),
+        density=DENSITY,
+        viscosity=VISCOSITY,
+        grid=GRID,
+        parameters=SURFACE,
+        instrument=INSTRUMENT,
+    )
+
+
+# Coefficients are per unit of the regressor: Hz and 1 per the surface's own shift, per C/m², A/m², V or 1.
+INSTRUMENT = hp.InstrumentResponse(
+    terms=(
+        hp.LinearTerm("sensitivity", "frequency", 0.3, 4e5, lambda surface, drive: surface.frequency, mean=1.2),
+        hp.LinearTerm(
+            "dispersion", "frequency", 0.1, 2e4, lambda surface, drive: surface.frequency, common=0.0, smooth=1.0
+        ),
+        hp.LinearTerm("charge", "frequency", 1.0, 4e5, lambda surface, drive: drive.charge_density),
+        hp.LinearTerm("side layer", "frequency", 0.3, 4e5, lambda surface, drive: surface.side_layer),
+        hp.LinearTerm("fast current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
+        hp.LinearTerm("slow current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[1]),
+        hp.LinearTerm("potential", "frequency", 30.0, 1e5, lambda surface, drive: drive.potential),
+        hp.LinearTerm("baseline", "frequency", 30.0, 2000.0, lambda surface, drive: 1.0),
+        hp.LinearTerm(
+            "sensitivity", "dissipation", 0.5, 1e4, lambda surface, drive: surface.dissipation, 1.0, independent=1e-2
+        ),
+        hp.LinearTerm("fast current", "dissipation", 2e-7, 1e5, lambda s, d: d.lagged_current[0], independent=1e-2),
+        hp.LinearTerm("slow current", "dissipation", 2e-7, 1e5, lambda s, d: d.lagged_current[1], independent=1e-2),
+        hp.LinearTerm("potential", "dissipation", 1e-6, 1e5, lambda s, d: d.potential, independent=1e-2),
+        hp.LinearTerm("baseline", "dissipation", 0.78e-6, 100.0, lambda s, d: 1.0, independent=0.3),
+    ),
+    side_mass_deviation=1e-5,
+    side_mass_rate_deviation=5e-8,
+    side_mass_rate_time=6.0,
+    lag_times=(2.0, 8.0),
+)

@@ -1,0 +1,36 @@
+"""A small model and a recording that it draws: shared by the tests of the modules that put the pieces together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+import xarray as xr
+from small_recording import PROTOCOL, Simulated
+
+from hmm_plating import PlatingModel, simulate_recording
+from hmm_plating.model_file import load_model_file
+from hmm_plating.recording import write
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Path:
+    return Path(__file__).parent / "small_model.py"
+
+
+@pytest.fixture(scope="session")
+def build(small_model: Path) -> Callable[[xr.Dataset], PlatingModel]:
+    return load_model_file(small_model)
+
+
+@pytest.fixture(scope="session")
+def simulated(build: Callable[[xr.Dataset], PlatingModel], tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    recording, truth = simulate_recording(build, PROTOCOL, seed=1)
+    folder = tmp_path_factory.mktemp("recording")
+    write(recording, folder)
+    return Simulated(recording, truth, folder)

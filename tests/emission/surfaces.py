@@ -1,0 +1,29 @@
+"""Surfaces with known areas, for the tests of the emission."""
+
+import numpy as np
+import torch
+
+
+def columns(height: np.ndarray, rows: int, per_cell: int) -> torch.Tensor:
+    """Cell fractions below a height profile [cells] sampled at `per_cell` points per cell."""
+    filled = np.clip(height[None, :] - np.arange(rows)[:, None], 0, 1)
+    return torch.from_numpy(filled.reshape(rows, -1, per_cell).mean(axis=2))
+
+
+def sinusoid(amplitude: float, period: float, spacing: float, mean: float) -> torch.Tensor:
+    """Fractions below mean + amplitude cos(2πx/period), all in one unit of length, one period wide."""
+    width, per_cell = round(period / spacing), 500
+    x = (np.arange(width * per_cell) + 0.5) / per_cell * spacing
+    height = (mean + amplitude * np.cos(2 * np.pi * x / period)) / spacing
+    return columns(height, int(np.ceil(height.max())), per_cell)
+
+
+def random_surface(rows: int, width: int, seed: int) -> torch.Tensor:
+    """Rough surface without overhangs plus isolated partial cells, all fractions away from 0 and 1 below the top."""
+    generator = np.random.default_rng(seed)
+    smooth = np.fft.irfft(
+        np.fft.rfft(generator.normal(size=width)) * np.exp(-(np.arange(width // 2 + 1) ** 2) / 16), width
+    )
+    height = rows * (0.45 + 0.2 * smooth / smooth.std())
+    fraction = columns(np.repeat(np.clip(height, 0.5, rows - 0.5), 8), rows, 8).numpy()
+    return torch.from_numpy(np.clip(fraction + 0.3 * generator.random(fraction.shape), 0.02, 0.98))

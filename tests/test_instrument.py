@@ -1,0 +1,172 @@
+"""The instrument's linear response: stationary priors, regressors against explicit sums, lags against analysis."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hmm_plating import Drive, InputError, InstrumentResponse, LinearTerm, Resonator, emission
+from hmm_plating.instrument import SurfaceShift, lagged, overtone_covariance
+
+OVERTONES = (3, 7, 11)
+COUNT = len(OVERTONES)
+RESPONSE = InstrumentResponse(
+    terms=(
+        LinearTerm("sensitivity", "frequency", 0.3, 400.0, lambda surface, drive: surface.frequency, mean=1.0),
+        LinearTerm("charge", "frequency", 2.0, math.inf, lambda surface, drive: drive.charge_density),
+        LinearTerm("lag", "frequency", 3.0, 50.0, lambda surface, drive: drive.lagged_current[1]),
+        LinearTerm(
+            "sensitivity", "dissipation", 0.5, 10.0, lambda surface, drive: surface.dissipation, 1.0, independent=0.1
+        ),
+        LinearTerm("potential", "dissipation", 1e-6, 90.0, lambda surface, drive: drive.potential),
+        LinearTerm("side layer", "frequency", 0.4, 70.0, lambda surface, drive: surface.side_layer),
+    ),
+    side_mass_deviation=1e-5,
+    side_mass_rate_deviation=5e-8,
+    side_mass_rate_time=6.0,
+    lag_times=(2.0, 8.0),
+)
+COEFFICIENTS = len(RESPONSE.terms) * COUNT
+durations = st.floats(1e-3, 1e3)
+
+
+def drive(duration: float = 2.0, current: float = 0.0, charge: float = 0.0, potential: float = 0.0) -> Drive:
+    numbers = (torch.tensor(value, dtype=torch.float64) for value in (duration, current, charge, potential))
+    return Drive(*numbers, lagged_current=torch.tensor([1.5, -2.5], dtype=torch.float64))
+
+
+@given(
+    st.lists(st.integers(0, 30).map(lambda k: 2 * k + 1), min_size=1, max_size=7, unique=True),
+    st.floats(0, 10),
+    st.floats(0, 10),
+    st.floats(1e-6, 10),
+)
+def test_overtone_covariance_is_a_correlation(overtones: list[int], common: float, smooth: float, own: float) -> None:
+    matrix = overtone_covariance(overtones, common, smooth, own)
+    assert torch.equal(matrix, matrix.T)
+    torch.testing.assert_close(matrix.diagonal(), torch.ones(len(overtones), dtype=torch.float64))
+    assert float(torch.linalg.eigvalsh(matrix).min()) > 0
+
+
+def test_neighbouring_overtones_are_more_alike() -> None:
+    """The parts of the correlation, by hand: ln(5/3) = 0.5108, so exp(−½ (0.5108/0.7)²) = 0.7662."""
+    matrix = overtone_covariance((3, 5, 11), 1.0, 0.5, 0.25)
+    assert float(matrix[0, 1]) == pytest.approx((1 + 0.5 * 0.7662) / 1.75, abs=1e-4)
+    assert matrix[0, 1] > matrix[0, 2]
+
+
+@given(durations)
+def test_the_prior_is_stationary_at_rest(duration: float) -> None:
+    """A P Aᵀ + Q = P and A m + a = m: an Ornstein–Uhlenbeck process keeps its distribution."""
+    mean, covariance = RESPONSE.initial(OVERTONES)
+    transition, offset, process = RESPONSE.dynamics(OVERTONES, drive(duration))
+    torch.testing.assert_close(transition @ covariance @ transition.T + process, covariance, rtol=1e-12, atol=1e-30)
+    torch.testing.assert_close(transition @ mean + offset, mean, rtol=1e-12, atol=1e-15)
+
+
+@given(durations, st.floats(-100, 100))
+def test_process_noise_is_a_covariance(duration: float, current: float) -> None:
+    process = RESPONSE.dynamics(OVERTONES, drive(duration, current))[2]
+    scale = process.diagonal().clamp(min=1e-300).rsqrt()
+    assert torch.equal(process, process.T)
+    assert float(torch.linalg.eigvalsh(scale[:, None] * process * scale).min()) > -1e-12
+
+
+@given(durations, st.floats(-100, 100))
+def test_half_a_step_twice_is_one_step(duration: float, current: float) -> None:
+    """A₂ = A A, Q₂ = A Q Aᵀ + Q, a₂ = A a + a: a filter of other steps is the same model."""
+    half_transition, half_offset, half_process = RESPONSE.dynamics(OVERTONES, drive(duration / 2, current))
+    transition, offset, process = RESPONSE.dynamics(OVERTONES, drive(duration, current))
+    twice = half_transition @ half_process @ half_transition.T + half_process
+    torch.testing.assert_close(half_transition @ half_transition, transition, rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(twice, process, rtol=1e-6, atol=1e-28)
+    torch.testing.assert_close(half_transition @ half_offset + half_offset, offset, rtol=1e-9, atol=1e-15)
+
+
+def test_the_side_mass_grows_with_the_charge_that_flows_either_way() -> None:
+    for current in (-10.0, 10.0):
+        transition = RESPONSE.dynamics(OVERTONES, drive(0.01, current))[0]
+        assert float(transition[-2, -1]) == pytest.approx(0.1, rel=1e-2)  # |j| Δt, for a step short against its time
+    assert float(RESPONSE.dynamics(OVERTONES, drive(0.01, 0.0))[0][-2, -1]) == 0
+
+
+def explicit_observation(state: Tensor, surface: SurfaceShift, at: Drive) -> Tensor:
+    """Σ_j θ_jn x_j and the side mass, written out for each overtone, from the docstring's formula and Sauerbrey's."""
+    theta, mass = state[:COEFFICIENTS].reshape(-1, COUNT), state[-2]
+    rows = []
+    for particle in range(len(surface.frequency)):
+        frequency, dissipation = [], []
+        for index, n in enumerate(OVERTONES):
+            shift, extra = surface.frequency[particle, index], surface.dissipation[particle, index]
+            per_overtone = theta[0, index] * shift + theta[5, index] * surface.side_layer[particle, 0]
+            per_overtone += theta[1, index] * at.charge_density + theta[2, index] * at.lagged_current[1]
+            frequency.append(n * per_overtone - n * mass * 2 * (5e6) ** 2 / 8.84e6)
+            dissipation.append(theta[3, index] * extra + theta[4, index] * at.potential)
+        rows.append(torch.stack([*frequency, *dissipation]))
+    return torch.stack(rows)
+
+
+def test_observation_matrix_is_the_explicit_sum_and_its_derivative() -> None:
+    generator = torch.Generator().manual_seed(0)
+    state = torch.randn(COEFFICIENTS + 2, generator=generator, dtype=torch.float64)
+    frequency, dissipation = torch.randn(2, 4, COUNT, generator=generator, dtype=torch.float64)
+    side_layer = 10 * torch.randn(4, 1, generator=generator, dtype=torch.float64)
+    surface = SurfaceShift(1e3 * frequency, 1e-6 * dissipation, side_layer)
+    at = drive(2.0, -10.0, -300.0, -0.05)
+    matrix = RESPONSE.observation_matrix(OVERTONES, Resonator(), surface, at)
+    torch.testing.assert_close(matrix @ state, explicit_observation(state, surface, at), rtol=1e-12, atol=1e-12)
+    for column in range(len(state)):  # the response is linear, so a difference of any width is exact
+        step = torch.zeros_like(state).index_fill(0, torch.tensor(column), 0.5)
+        upper, lower = (explicit_observation(sign * step, surface, at) for sign in (1, -1))
+        torch.testing.assert_close(matrix[..., column], upper - lower, rtol=1e-12, atol=1e-12)
+
+
+def test_a_side_mass_shifts_as_sauerbrey_says() -> None:
+    """10 nm of copper: −506.79 Hz per overtone at 5 MHz, no dissipation."""
+    surface = SurfaceShift(*torch.zeros(2, 1, COUNT, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64))
+    matrix = RESPONSE.observation_matrix(OVERTONES, Resonator(), surface, drive())[0]
+    state = torch.zeros(COEFFICIENTS + 2, dtype=torch.float64)
+    state[-2] = 8960.0 * 10e-9
+    expected = torch.tensor([-506.79 * n for n in OVERTONES] + [0.0] * COUNT, dtype=torch.float64)
+    torch.testing.assert_close(matrix @ state, expected, rtol=1e-5, atol=0)
+    load = emission.sauerbrey(8960.0 * 10e-9, OVERTONES, Resonator())
+    film = emission.shifts(load, 0j, OVERTONES, Resonator())[0]
+    torch.testing.assert_close((matrix @ state)[:COUNT], film, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("duration", [0.25, 2.0, 30.0])
+def test_lags_follow_the_analytic_response_to_a_pulse(duration: float) -> None:
+    """Steps of the current at t_i by J_i give Σ_i J_i (1 − exp(−(t − t_i)/τ)), at any sampling of the steps."""
+    steps = [(2, -10.0), (5, 14.0), (9, -4.0)]
+    current = torch.zeros(12, dtype=torch.float64)
+    for index, change in steps:
+        current[index:] += change
+    times = (0.7, 4.0, 60.0)
+    response = lagged(current, duration, times)
+    assert response.shape == (12, 3)
+    for end in range(12):
+        for lag, time in enumerate(times):
+            expected = sum(
+                change * (1 - math.exp(-(end + 1 - index) * duration / time)) for index, change in steps if index <= end
+            )
+            assert float(response[end, lag]) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_lags_do_not_depend_on_the_sampling_of_a_constant_current() -> None:
+    coarse = lagged(torch.full((5,), -10.0, dtype=torch.float64), 2.0, (1.0, 7.0))
+    fine = lagged(torch.full((20,), -10.0, dtype=torch.float64), 0.5, (1.0, 7.0))
+    torch.testing.assert_close(fine[3::4], coarse, rtol=1e-13, atol=0)
+
+
+def test_terms_refuse_what_they_cannot_mean() -> None:
+    with pytest.raises(InputError, match="channel must be 'frequency' or 'dissipation'"):
+        LinearTerm("x", "mass", 1.0, 1.0, lambda surface, drive: 1.0)
+    with pytest.raises(InputError, match="standard_deviation must be ≥ 0"):
+        LinearTerm("x", "frequency", -1.0, 1.0, lambda surface, drive: 1.0)
+    with pytest.raises(InputError, match="correlation_time > 0"):
+        LinearTerm("x", "frequency", 1.0, 0.0, lambda surface, drive: 1.0)

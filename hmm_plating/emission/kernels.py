@@ -16,6 +16,10 @@ from hmm_plating.emission.lattice import DOWNWARD, OPPOSITE, UPWARD, VELOCITIES,
 
 LANES = 16  # cells per buffer
 
+_kernel = njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+# One copy of the machine code: a called copy is optimised apart from a cached one and rounds otherwise.
+_inlined = njit(fastmath=True, error_model="numpy", nogil=True, forceinline=True)
+
 _CX = tuple(int(c) for c in VELOCITIES[:, 0])
 _CY = tuple(int(c) for c in VELOCITIES[:, 1])
 _OPPOSITE = tuple(int(i) for i in OPPOSITE)
@@ -26,7 +30,7 @@ _DOWNWARD = tuple(int(i) for i in DOWNWARD)
 CONVERGED, NOT_CONVERGED = 0, 1
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def collide(f, b, g, moment_r, moment_i, even, odd):
     """Leaving populations g = C f of LANES cells; f, g (18 LANES), b (2 LANES) the saturation. Returns fᵀ W⁻¹P C f."""
     sr = 0.0
@@ -125,7 +129,7 @@ def collide(f, b, g, moment_r, moment_i, even, odd):
     return complex(sr, si)
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def load_cells(field, start, buffer):
     """Copy LANES cells of every plane into a buffer (unsigned indices: no test for negative ones)."""
     for plane in range(np.uintp(field.shape[0])):
@@ -133,7 +137,7 @@ def load_cells(field, start, buffer):
             buffer[plane * np.uintp(LANES) + x] = field[plane, start + x]
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def store_cells(buffer, field, start):
     """Copy a buffer of LANES cells back."""
     for plane in range(np.uintp(field.shape[0])):
@@ -141,7 +145,7 @@ def store_cells(buffer, field, start):
             field[plane, start + x] = buffer[plane * np.uintp(LANES) + x]
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def transform(re, im, out_re, out_im, cosine, sine, sign):
     """Unnormalised discrete Fourier transform of (3, width) by its matrix; at 64 cells half the time of a plain FFT."""
     for lane in range(3):
@@ -158,7 +162,7 @@ def transform(re, im, out_re, out_im, cosine, sine, sign):
                 to_im[q] += c[q] * b + s[q] * sa
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def fill_ghosts(g, links, height, width, reflection_r, reflection_i, fourier, moving):
     """Write into the slots outside the liquid what streaming will pull from them; `moving` adds the wall's velocity.
 
@@ -203,7 +207,7 @@ def fill_ghosts(g, links, height, width, reflection_r, reflection_i, fourier, mo
             g[9 + i, slot + x] = mode_im[lane, x]
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def collide_all(f, saturation, g, first, last, moment_r, moment_i, even, odd, buffers):
     """g = C f over all cells; returns fᵀ W⁻¹P C f."""
     inside, outside, hold = buffers[0], buffers[1], buffers[2]
@@ -216,7 +220,7 @@ def collide_all(f, saturation, g, first, last, moment_r, moment_i, even, odd, bu
     return total
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def pull(g, liquid, out, first, last, stride):
     """out = S F from leaving populations with filled ghosts, zero outside the liquid."""
     wet = liquid[first:last]
@@ -228,7 +232,7 @@ def pull(g, liquid, out, first, last, stride):
                 target[x] = wet[x] * source[x]
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def bilinear(a, b, first, last):
     """aᵀ W⁻¹P b over all cells."""
     total = 0.0j
@@ -244,7 +248,7 @@ def bilinear(a, b, first, last):
     return total
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def residual_change(p, g, liquid, out, first, last, stride):
     """out = p − S F = A p with F = C p; returns pᵀ G A p = Fᵀ W⁻¹P out. One array written per loop: those vectorise."""
     wet = liquid[first:last]
@@ -258,7 +262,7 @@ def residual_change(p, g, liquid, out, first, last, stride):
     return bilinear(out, g, first, last)
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def descend(f, p, alpha, first, last):
     """f += α p."""
     ar, ai = alpha.real, alpha.imag
@@ -270,7 +274,7 @@ def descend(f, p, alpha, first, last):
             fi[x] += ar * pi[x] + ai * pr[x]
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def redirect(p, r, beta, first, last):
     """p = r + β p."""
     br, bi = beta.real, beta.imag
@@ -283,7 +287,7 @@ def redirect(p, r, beta, first, last):
             pi[x] = ri[x] + br * im + bi * re
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def find_links(solid, height, width):
     """Links from crystal or solid cells into liquid, (links, 3) of (population, slot, reading cell)."""
     stride = width + 2
@@ -303,7 +307,7 @@ def find_links(solid, height, width):
     return links[:count]
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def solve_pair(
     saturation, solid, moment, even, odd, reflection, cosine, sine, excess_reference, relative, absolute, most, field
 ):
@@ -420,7 +424,7 @@ def solve_pair(
     return load, applications, estimate, status
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def saturate(fraction, saturation_terms, ghost_terms, threshold, saturation, solid):
     """Saturation and solid mask of a surface; returns the summed load of its ghost liquid."""
     ghosts = 0.0j
@@ -439,7 +443,7 @@ def saturate(fraction, saturation_terms, ghost_terms, threshold, saturation, sol
     return ghosts
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_inlined
 def occupied_rows(fraction, threshold):
     """Rows [bottom, top) that hold the roughness: above rows of solid only, up to the last that has to be resolved."""
     height, width = fraction.shape
@@ -458,7 +462,7 @@ def occupied_rows(fraction, threshold):
     return bottom, max(top, bottom + 1)
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_kernel
 def solve_surface(
     fraction,
     moment,
@@ -542,7 +546,7 @@ def solve_surface(
     return (total - ghosts) / width, count, estimate / width, state
 
 
-@njit(fastmath=True, error_model="numpy", nogil=True, cache=True)
+@_kernel
 def surface_sensitivity(fraction, moment, even, odd, saturation_terms, ghost_terms, threshold, field, gradient):
     """∂(load per cell of width)/∂fraction into `gradient`, complex (y, x), from a solved field: no further solve.
 

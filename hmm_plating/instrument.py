@@ -2,13 +2,15 @@
 
 An observation is, for each overtone n,
 
-    Δf_n = Σ_j θ_jn x_j(t) + n s m(t) + noise,        ΔD_n = Σ_j θ_jn x_j(t) + noise.
+    Δf_n/n = Σ_j θ_jn x_j + Σ_k ∫ θ_kn dx_k − s m + noise,        ΔD_n = Σ_j θ_jn x_j + Σ_k ∫ θ_kn dx_k + noise.
 
 The regressors x_j are known at each step: the shift that the surface itself causes (its coefficient is the mass
 sensitivity of the overtone, about 1), the charge that has flowed without making metal (it leaves a rigid layer), the
 recorded potential (adsorption and charging), the current seen through first-order lags (the electrolyte at the
-electrode follows the current slowly) and 1 (the baseline). m is a rigid side mass whose rate wanders. All coefficients
-are Gaussian a priori, wander as Ornstein–Uhlenbeck processes and are correlated across overtones, so that a Kalman
+electrode follows the current slowly) and 1 (the baseline). The integrals are the errors of what is computed for one
+small box: the crystal feels many such boxes, so what the surface changes by is known only up to a factor that wanders,
+while what does not change keeps the error that it has. m is a rigid side mass whose rate wanders. All coefficients are
+Gaussian a priori, wander as Ornstein–Uhlenbeck processes and are correlated across overtones, so that a Kalman
 filter marginalises them exactly (Doucet, de Freitas, Murphy and Russell, UAI 2000: Rao–Blackwellised particle filter).
 """
 
@@ -71,6 +73,7 @@ class LinearTerm:
         regressor: from (surface shift, drive) to a tensor or number that broadcasts against (..., overtones).
         mean: of the coefficient a priori.
         common, smooth, independent: how alike overtones are, see `overtone_covariance`.
+        accumulated: the coefficient weighs the changes of the regressor, ∫ θ dx, instead of its value, θ x.
     """
 
     name: str
@@ -82,6 +85,7 @@ class LinearTerm:
     common: float = 1.0
     smooth: float = 0.3
     independent: float = 3e-4
+    accumulated: bool = False
 
     def __post_init__(self) -> None:
         if self.channel not in ("frequency", "dissipation"):
@@ -105,7 +109,7 @@ def overtone_covariance(overtones: Sequence[int], common: float, smooth: float, 
 
 
 class LinearGaussianState(NamedTuple):
-    """Gaussian belief about the coefficients, the side mass and its rate: (..., k) and (..., k, k)."""
+    """Gaussian belief about coefficients, integrals of accumulated terms, side mass and its rate: (..., k), (..., k, k)."""
 
     mean: Tensor
     covariance: Tensor
@@ -129,39 +133,71 @@ class InstrumentResponse:
     side_mass_rate_time: float
     lag_times: tuple[float, ...]
 
+    @property
+    def accumulated(self) -> tuple[LinearTerm, ...]:
+        """The terms ∫ θ dx."""
+        return tuple(term for term in self.terms if term.accumulated)
+
     def initial(self, overtones: Sequence[int]) -> LinearGaussianState:
-        """Prior belief, shapes (k,) and (k, k) with k = terms · overtones + 2."""
+        """Prior belief, shapes (k,) and (k, k) with k = (terms + accumulated terms) · overtones + 2."""
+        count = len(overtones)
         blocks = [
             term.standard_deviation**2 * overtone_covariance(overtones, term.common, term.smooth, term.independent)
             for term in self.terms
         ]
-        rate = torch.tensor([[self.side_mass_rate_deviation**2]], dtype=torch.float64)
-        mass = torch.tensor([[self.side_mass_deviation**2]], dtype=torch.float64)
-        mean = torch.zeros(len(self.terms) * len(overtones) + 2, dtype=torch.float64)
-        for index, term in enumerate(self.terms):
-            mean[index * len(overtones) : (index + 1) * len(overtones)] = term.mean
-        return LinearGaussianState(mean, torch.block_diag(*blocks, mass, rate))
+        integrals = torch.zeros(len(self.accumulated) * count, dtype=torch.float64)
+        side = torch.tensor([self.side_mass_deviation**2, self.side_mass_rate_deviation**2], dtype=torch.float64)
+        means = torch.tensor([term.mean for term in self.terms], dtype=torch.float64).repeat_interleave(count)
+        return LinearGaussianState(
+            torch.cat([means, integrals, torch.zeros(2, dtype=torch.float64)]),
+            torch.block_diag(*blocks, torch.diag(integrals), torch.diag(side)),
+        )
 
-    def dynamics(self, overtones: Sequence[int], drive: Drive) -> tuple[Tensor, Tensor, Tensor]:
-        """Matrix A, offset a and process covariance Q of one step, state ← A state + a + N(0, Q)."""
-        duration = float(drive.duration)
-        prior = self.initial(overtones)
-        retained = [
-            torch.full((len(overtones),), math.exp(-duration / term.correlation_time), dtype=torch.float64)
-            for term in self.terms
+    def accumulated_regressors(self, overtones: Sequence[int], surface: SurfaceShift, drive: Drive) -> Tensor:
+        """x of the accumulated terms, shape (..., accumulated terms, overtones)."""
+        *batch, count = surface.frequency.shape
+        values = [
+            torch.as_tensor(term.regressor(surface, drive), dtype=torch.float64).expand(*batch, count)
+            for term in self.accumulated
         ]
-        lost = -math.expm1(-duration / self.side_mass_rate_time)  # of the rate's memory
-        flow = abs(float(drive.current_density)) * self.side_mass_rate_time
-        diagonal = torch.cat([*retained, torch.tensor([1.0, 1 - lost], dtype=torch.float64)])
-        transition = torch.diag(diagonal)
-        transition[-2, -1] = flow * lost
-        offset = (1 - diagonal) * prior.mean
+        return torch.stack(values, -2) if values else torch.empty(*batch, 0, count, dtype=torch.float64)
+
+    def dynamics(
+        self, overtones: Sequence[int], drive: Drive, change: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Matrix A, offset a and process covariance Q of one step, state ← A state + a + N(0, Q).
+
+        `change` of the accumulated regressors over the step, (..., accumulated terms, overtones), gives A, a and Q its
+        leading dimensions; None stands for no change.
+        """
+        duration, count = float(drive.duration), len(overtones)
+        prior = self.initial(overtones)
+        if change is None:
+            change = torch.zeros(len(self.accumulated), count, dtype=torch.float64)
+        times = torch.tensor([term.correlation_time for term in self.terms], dtype=torch.float64)
+        fixed = torch.ones(len(self.accumulated) * count + 1, dtype=torch.float64)
+        rate = torch.tensor([math.exp(-duration / self.side_mass_rate_time)], dtype=torch.float64)
+        diagonal = torch.cat([torch.exp(-duration / times).repeat_interleave(count), fixed, rate])
+        transition = torch.diag(diagonal).expand(*change.shape[:-2], -1, -1).clone()
+        offset = ((1 - diagonal) * prior.mean).expand(*change.shape[:-2], -1).clone()
         process = (1 - diagonal[:, None] * diagonal) * prior.covariance
-        # the rate within the step, integrated exactly, so that the step's length does not matter (Gillespie, Phys. Rev.
-        # E 54 (1996) 2084)
-        variance = self.side_mass_rate_deviation**2
-        process[-2, -2] = variance * flow**2 * (2 * duration / self.side_mass_rate_time - 2 * lost - lost**2)
-        process[-2, -1] = process[-1, -2] = variance * flow * lost**2
+        process = process.expand(*change.shape[:-2], -1, -1).clone()
+        positions = [index for index, term in enumerate(self.terms) if term.accumulated]
+        for number, index in enumerate(positions):
+            own = slice(index * count, (index + 1) * count)
+            total = slice((len(self.terms) + number) * count, (len(self.terms) + number + 1) * count)
+            part, dx = _mean_over_step(duration / self.terms[index].correlation_time), change[..., number, :]
+            covariance = prior.covariance[own, own]
+            transition[..., total, own] = torch.diag_embed(part.gain * dx)
+            offset[..., total] = (1 - part.gain) * dx * prior.mean[own]
+            process[..., total, total] = part.variance * dx[..., :, None] * covariance * dx[..., None, :]
+            process[..., total, own] = part.covariance * dx[..., :, None] * covariance
+            process[..., own, total] = process[..., total, own].mT
+        part = _mean_over_step(duration / self.side_mass_rate_time)
+        flow, variance = abs(float(drive.current_density)) * duration, self.side_mass_rate_deviation**2
+        transition[..., -2, -1] = part.gain * flow
+        process[..., -2, -2] = variance * part.variance * flow**2
+        process[..., -2, -1] = process[..., -1, -2] = variance * part.covariance * flow
         return transition, offset, process
 
     def observation_matrix(
@@ -170,18 +206,38 @@ class InstrumentResponse:
         """Matrix from the linear state to (Δf_n …, ΔD_n …), shape (..., 2 · overtones, k)."""
         order = torch.as_tensor(overtones, dtype=torch.float64)
         *batch, count = surface.frequency.shape
-        matrix = torch.zeros(*batch, 2 * count, len(self.terms) * count + 2, dtype=torch.float64)
+        size = (len(self.terms) + len(self.accumulated)) * count + 2
+        matrix = torch.zeros(*batch, 2 * count, size, dtype=torch.float64)
         diagonal = torch.arange(count)
+        weights = {"frequency": order, "dissipation": torch.ones_like(order)}
+        first_row = {"frequency": 0, "dissipation": count}
+        integral = len(self.terms) * count
         for index, term in enumerate(self.terms):
-            value = torch.as_tensor(term.regressor(surface, drive), dtype=torch.float64)
-            row = diagonal
-            if term.channel == "frequency":
-                value = order * value
+            value, column = weights[term.channel], index * count
+            if term.accumulated:
+                column, integral = integral, integral + count
             else:
-                row = diagonal + count
-            matrix[..., row, index * count + diagonal] = value.expand(*batch, count)
+                value = value * torch.as_tensor(term.regressor(surface, drive), dtype=torch.float64)
+            matrix[..., diagonal + first_row[term.channel], column + diagonal] = value.expand(*batch, count)
         matrix[..., :count, -2] = -order * sauerbrey_sensitivity(resonator)
         return matrix
+
+
+class _StepMean(NamedTuple):
+    """The mean of an Ornstein–Uhlenbeck process of unit variance over a step that starts at θ: N(gain θ, variance)."""
+
+    gain: float
+    variance: float
+    covariance: float  # with the process at the end of the step
+
+
+def _mean_over_step(ratio: float) -> _StepMean:
+    """For a step of `ratio` correlation times (Gillespie, Phys. Rev. E 54 (1996) 2084): its length does not matter."""
+    if ratio < 1e-3:  # the closed form would cancel
+        variance = ratio * (2 / 3 - ratio / 2 + 7 / 30 * ratio**2)
+        return _StepMean(1 - ratio / 2 + ratio**2 / 6, variance, ratio - ratio**2 + 7 / 12 * ratio**3)
+    lost = -math.expm1(-ratio)
+    return _StepMean(lost / ratio, (2 * ratio - 2 * lost - lost**2) / ratio**2, lost**2 / ratio)
 
 
 def sauerbrey_sensitivity(resonator: Resonator) -> float:

@@ -166,6 +166,8 @@ class PlatingModel:
         belief = self.instrument.initial(self.overtones)
         state["coefficient_mean"] = belief.mean.expand(*batch, -1).clone()
         state["coefficient_covariance"] = belief.covariance.expand(*batch, -1, -1).clone()
+        accumulated = (len(self.instrument.accumulated), len(self.overtones))
+        state["accumulated_regressors"] = torch.zeros(*batch, *accumulated, dtype=torch.float64)
         state["wetting"] = torch.zeros(batch, dtype=torch.float64)
         state["step"] = torch.zeros(batch, dtype=torch.int64)
 
@@ -281,6 +283,10 @@ class PlatingModel:
         rigid = 1j * angular_frequency * self.metal.density * rest[..., None]
         reference = emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator)
         frequency, dissipation = emission.shifts(solution.load + rigid, reference, self.overtones, self.resonator)
+        # nuclei form one after another, as their charge flows: so far the crystal feels a part of them
+        metal_charge = self.metal.charge_per_volume * thickness
+        formed = 1 + surface.deferred_charge.clamp(max=0) / torch.where(metal_charge > 0, metal_charge, torch.inf)
+        frequency, dissipation = (formed.clamp(min=0)[..., None] * shift for shift in (frequency, dissipation))
         mass_per_charge = self.metal.density / self.metal.charge_per_volume
         layer = -sauerbrey_sensitivity(self.resonator) * mass_per_charge * surface.side_charge[..., None]
         return SurfaceShift(frequency / order, dissipation, layer), solution.field.float()
@@ -295,7 +301,10 @@ class PlatingModel:
         self, state: State, shift: SurfaceShift, observation: Tensor | None, drive: Drive
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Predict, observe and update the linear part; returns the observation and the updated belief."""
-        transition_matrix, offset, process = self.instrument.dynamics(self.overtones, drive)
+        regressors = self.instrument.accumulated_regressors(self.overtones, shift, drive)
+        change = regressors - state["accumulated_regressors"]
+        state["accumulated_regressors"] = regressors
+        transition_matrix, offset, process = self.instrument.dynamics(self.overtones, drive, change)
         mean, covariance = predict(
             state["coefficient_mean"], state["coefficient_covariance"], transition_matrix, process, offset
         )

@@ -31,7 +31,8 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
     require_electrochemistry(recording)
     time = torch.tensor(recording["time"].values, dtype=torch.float64)
     current = torch.tensor(recording["current_density"].values, dtype=torch.float64)
-    missing = torch.isnan(current)
+    charge = torch.tensor(recording["charge_density"].values, dtype=torch.float64)
+    missing = torch.isnan(current) | torch.isnan(charge)
     if bool(missing.any()):
         first = float(time[missing][0])
         raise InputError(
@@ -39,7 +40,6 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
             "cut the recording to the time that the potentiostat covers"
         )
     interval = float(recording.attrs["interval"])
-    charge = torch.cumsum(current * interval, 0)
     # a linear term's regressor: a gap keeps the last value
     potential = recording["potential"].to_series().ffill().bfill().fillna(0.0).to_numpy(copy=True)
     return Drive(

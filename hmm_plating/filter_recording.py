@@ -81,6 +81,13 @@ def require_noise(recording: xr.Dataset) -> None:
             )
 
 
+def require_overtones(recording: xr.Dataset, model: PlatingModel) -> None:
+    """Raise InputError unless the model is for the overtones of the recording."""
+    overtones = tuple(int(n) for n in recording["overtone"].values)
+    if overtones != model.overtones:
+        raise InputError(f"the model is for overtones {model.overtones}, the recording has {overtones}")
+
+
 def filter_recording(
     recording: xr.Dataset,
     model: PlatingModel,
@@ -107,11 +114,9 @@ def filter_recording(
         progress: called after each step.
 
     Raises:
-        InputError: see `drives`, `observations`, `ParticleFilter`.
+        InputError: see `require_overtones`, `drives`, `observations`, `ParticleFilter`.
     """
-    overtones = tuple(int(n) for n in recording["overtone"].values)
-    if overtones != model.overtones:
-        raise InputError(f"the model is for overtones {model.overtones}, the recording has {overtones}")
+    require_overtones(recording, model)
     idata = ParticleFilter(model, particles).run(
         observations(recording, withhold),
         drives(recording, model.instrument.lag_times),
@@ -136,7 +141,7 @@ def filter_recording(
             if name in recording
         ]
     ].reset_coords(drop=True)
-    constant["withheld"] = ("overtone", [n in withhold for n in overtones])
+    constant["withheld"] = ("overtone", [n in withhold for n in model.overtones])
     del idata["observed_data"]
     idata.add_groups({"observed_data": observed, "constant_data": constant})
     idata.attrs.update(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hmm_plating import emission
 from hmm_plating.errors import InputError
-from hmm_plating.filter_recording import drives
+from hmm_plating.filter_recording import drives, require_overtones
 from hmm_plating.instrument import Drive
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import validate
@@ -116,8 +116,7 @@ def simulate_recording(
     """
     recording = validate(protocol.recording())
     model = build(recording)
-    if model.overtones != protocol.overtones:
-        raise InputError(f"the model is for overtones {model.overtones}, the recording has {protocol.overtones}")
+    require_overtones(recording, model)
     imposed = drives(recording, model.instrument.lag_times)
     samples, truths, potentials = [], [], []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), pyro.plate("particles", 1, dim=-1):

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hmm_plating import inference, recording, report
+from hmm_plating.atomic_file import atomic_write, check_folder
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import filter_recording, require_noise
-from hmm_plating.inference.atomic_file import atomic_write, check_folder
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 

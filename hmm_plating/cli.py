@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import shlex
 import shutil
 import sys
@@ -52,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    """Print the message in one line, without the table of sites that Pyro appends to what passes through a trace."""
-    line = " ".join(re.split(r"\n\s*Trace Shapes:", message)[0].split())
-    print(f"hmm-plating: error: {line}", file=sys.stderr)
+    """Print the message in one line."""
+    print(f"hmm-plating: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from hmm_plating.emission import kernels
 from hmm_plating.emission.closed_form import Overtones, angular_frequencies, kanazawa_gordon
 from hmm_plating.emission.half_space import reflection
-from hmm_plating.emission.lattice import EVEN, Relaxation, relaxation
+from hmm_plating.emission.lattice import Relaxation, relaxation
 from hmm_plating.emission.saturation import bare_load, calibrate
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
@@ -54,6 +54,10 @@ class _Lattices(NamedTuple):
     flat_load: np.ndarray
     reflections: np.ndarray
     unit: np.ndarray
+
+    def collision(self, order: int) -> tuple[complex, float, float, np.ndarray, np.ndarray]:
+        """Arguments `moment` to `ghost_terms` of the kernels."""
+        return *self.relaxations[order], self.saturation_terms[order], self.ghost_terms[order]
 
 
 def _lattices(
@@ -177,11 +181,7 @@ def solve(
         load[surface, order], count[surface, order], error[surface, order], status[surface, order] = (
             kernels.solve_surface(
                 fraction[surface],
-                lattice.relaxations[order].momentum,
-                EVEN,
-                lattice.relaxations[order].odd,
-                lattice.saturation_terms[order],
-                lattice.ghost_terms[order],
+                *lattice.collision(order),
                 lattice.flat_load[order],
                 lattice.reflections[order],
                 cosine,
@@ -244,11 +244,7 @@ def sensitivity(
     def differentiate_one(surface: int, order: int) -> None:
         kernels.surface_sensitivity(
             fraction[surface],
-            lattice.relaxations[order].momentum,
-            EVEN,
-            lattice.relaxations[order].odd,
-            lattice.saturation_terms[order],
-            lattice.ghost_terms[order],
+            *lattice.collision(order),
             SOLID,
             fields[surface, order],
             gradient[surface, order],

@@ -146,7 +146,8 @@ def solve(
         tolerance: accepted error relative to the excess over the flat surface [1].
         absolute_tolerance: accepted error of the frequency shift Δf [Hz], whichever of the two is larger.
         applications: upper limit of operator applications.
-        initial_guess: `field` of a similar batch, (..., overtone, 18, y, x).
+        initial_guess: `field` of a similar batch, (..., overtone, 18, y, x); float32 will do, and is converted one
+            surface and overtone at a time.
         keep_field: whether `field` is wanted, to start the next solve or for `sensitivity`.
         whole_box: solve also the liquid rows above the metal; changes nothing but gives `sensitivity` there.
 
@@ -191,7 +192,7 @@ def solve(
                 accepted[order],
                 applications,
                 not whole_box,
-                nothing if initial_guess is None else guess[surface, order],
+                nothing if initial_guess is None else guess[surface, order].astype(np.float64, copy=False),
                 field[surface, order] if keep_field else nothing,
             )
         )

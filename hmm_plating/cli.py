@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument("--interval", type=_positive, default=2.0, metavar="S", help="filter step in s (2)")
     filter_.add_argument("--area", type=_positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
     filter_.add_argument(
-        "--clock-offset", type=float, metavar="S", help="potentiostat clock minus EQCM-D clock (default: estimated)"
+        "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
     )
     filter_.add_argument("--checkpoint-interval", type=_integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import shlex
 import shutil
 import sys
@@ -17,10 +16,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hmm_plating import inference, recording, report
+from hmm_plating.atomic_file import atomic_write, check_folder
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import filter_recording, require_noise
-from hmm_plating.inference.atomic_file import atomic_write, check_folder
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
@@ -52,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    """Print the message in one line, without the table of sites that Pyro appends to what passes through a trace."""
-    line = " ".join(re.split(r"\n\s*Trace Shapes:", message)[0].split())
-    print(f"hmm-plating: error: {line}", file=sys.stderr)
+    """Print the message in one line."""
+    print(f"hmm-plating: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
@@ -130,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument("--interval", type=_positive, default=2.0, metavar="S", help="filter step in s (2)")
     filter_.add_argument("--area", type=_positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
     filter_.add_argument(
-        "--clock-offset", type=float, metavar="S", help="potentiostat clock minus EQCM-D clock (default: estimated)"
+        "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
     )
     filter_.add_argument("--checkpoint-interval", type=_integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")

@@ -31,7 +31,8 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
     require_electrochemistry(recording)
     time = torch.tensor(recording["time"].values, dtype=torch.float64)
     current = torch.tensor(recording["current_density"].values, dtype=torch.float64)
-    missing = torch.isnan(current)
+    charge = torch.tensor(recording["charge_density"].values, dtype=torch.float64)
+    missing = torch.isnan(current) | torch.isnan(charge)
     if bool(missing.any()):
         first = float(time[missing][0])
         raise InputError(
@@ -39,7 +40,6 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
             "cut the recording to the time that the potentiostat covers"
         )
     interval = float(recording.attrs["interval"])
-    charge = torch.cumsum(current * interval, 0)
     # a linear term's regressor: a gap keeps the last value
     potential = recording["potential"].to_series().ffill().bfill().fillna(0.0).to_numpy(copy=True)
     return Drive(
@@ -81,6 +81,13 @@ def require_noise(recording: xr.Dataset) -> None:
             )
 
 
+def require_overtones(recording: xr.Dataset, model: PlatingModel) -> None:
+    """Raise InputError unless the model is for the overtones of the recording."""
+    overtones = tuple(int(n) for n in recording["overtone"].values)
+    if overtones != model.overtones:
+        raise InputError(f"the model is for overtones {model.overtones}, the recording has {overtones}")
+
+
 def filter_recording(
     recording: xr.Dataset,
     model: PlatingModel,
@@ -107,11 +114,9 @@ def filter_recording(
         progress: called after each step.
 
     Raises:
-        InputError: see `drives`, `observations`, `ParticleFilter`.
+        InputError: see `require_overtones`, `drives`, `observations`, `ParticleFilter`.
     """
-    overtones = tuple(int(n) for n in recording["overtone"].values)
-    if overtones != model.overtones:
-        raise InputError(f"the model is for overtones {model.overtones}, the recording has {overtones}")
+    require_overtones(recording, model)
     idata = ParticleFilter(model, particles).run(
         observations(recording, withhold),
         drives(recording, model.instrument.lag_times),
@@ -136,7 +141,7 @@ def filter_recording(
             if name in recording
         ]
     ].reset_coords(drop=True)
-    constant["withheld"] = ("overtone", [n in withhold for n in overtones])
+    constant["withheld"] = ("overtone", [n in withhold for n in model.overtones])
     del idata["observed_data"]
     idata.add_groups({"observed_data": observed, "constant_data": constant})
     idata.attrs.update(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hmm_plating import emission
 from hmm_plating.errors import InputError
+from hmm_plating.filter_recording import drives, require_overtones
 from hmm_plating.instrument import Drive
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import validate
@@ -115,28 +116,17 @@ def simulate_recording(
     """
     recording = validate(protocol.recording())
     model = build(recording)
-    if model.overtones != protocol.overtones:
-        raise InputError(f"the model is for overtones {model.overtones}, the recording has {protocol.overtones}")
+    require_overtones(recording, model)
+    imposed = drives(recording, model.instrument.lag_times)
     samples, truths, potentials = [], [], []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), pyro.plate("particles", 1, dim=-1):
         torch.manual_seed(seed)
         state: dict[str, Tensor] = {}
         model.init(state)
-        lags = torch.as_tensor(model.instrument.lag_times, dtype=torch.float64)
-        retained = torch.exp(-protocol.sampling / lags)
-        lagged = torch.zeros_like(lags)
-        charge = 0.0
-        for index, current in enumerate(recording["current_density"].values.tolist()):
-            potential = _potential(state, current)
-            charge += current * protocol.sampling
-            lagged = retained * lagged + (1 - retained) * current
-            drive = Drive(
-                duration=torch.tensor(protocol.sampling, dtype=torch.float64),
-                current_density=torch.tensor(current, dtype=torch.float64),
-                charge_density=torch.tensor(charge, dtype=torch.float64),
-                potential=torch.tensor(potential, dtype=torch.float64),
-                lagged_current=lagged,
-            )
+        for index in range(recording.sizes["time"]):
+            drive = Drive(*(series[index] for series in imposed))
+            potential = _potential(state, float(drive.current_density))
+            drive = drive._replace(potential=torch.tensor(potential, dtype=torch.float64))
             samples.append(model.step(state, None, drive)[0])
             truths.append(model.report(state))
             potentials.append(potential)

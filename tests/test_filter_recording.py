@@ -72,6 +72,9 @@ def test_a_gap_of_the_current_is_refused(recording: xr.Dataset) -> None:
     current[4:6] = math.nan
     with pytest.raises(InputError, match="the current is missing in 2 of 18 steps, first at 10 s"):
         drives(recording.assign(current_density=current), ())
+    charge = recording["charge_density"].where(recording["time"] > 2.0)
+    with pytest.raises(InputError, match="the current is missing in 1 of 18 steps, first at 2 s"):
+        drives(recording.assign(charge_density=charge), ())
 
 
 def test_a_recording_without_current_is_refused(recording: xr.Dataset) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from hmm_plating.emission import kernels
 from hmm_plating.emission.closed_form import Overtones, angular_frequencies, kanazawa_gordon
 from hmm_plating.emission.half_space import reflection
-from hmm_plating.emission.lattice import EVEN, Relaxation, relaxation
+from hmm_plating.emission.lattice import Relaxation, relaxation
 from hmm_plating.emission.saturation import bare_load, calibrate
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
@@ -54,6 +54,10 @@ class _Lattices(NamedTuple):
     flat_load: np.ndarray
     reflections: np.ndarray
     unit: np.ndarray
+
+    def collision(self, order: int) -> tuple[complex, float, float, np.ndarray, np.ndarray]:
+        """Arguments `moment` to `ghost_terms` of the kernels."""
+        return *self.relaxations[order], self.saturation_terms[order], self.ghost_terms[order]
 
 
 def _lattices(
@@ -142,7 +146,8 @@ def solve(
         tolerance: accepted error relative to the excess over the flat surface [1].
         absolute_tolerance: accepted error of the frequency shift Δf [Hz], whichever of the two is larger.
         applications: upper limit of operator applications.
-        initial_guess: `field` of a similar batch, (..., overtone, 18, y, x).
+        initial_guess: `field` of a similar batch, (..., overtone, 18, y, x); float32 will do, and is converted one
+            surface and overtone at a time.
         keep_field: whether `field` is wanted, to start the next solve or for `sensitivity`.
         whole_box: solve also the liquid rows above the metal; changes nothing but gives `sensitivity` there.
 
@@ -177,11 +182,7 @@ def solve(
         load[surface, order], count[surface, order], error[surface, order], status[surface, order] = (
             kernels.solve_surface(
                 fraction[surface],
-                lattice.relaxations[order].momentum,
-                EVEN,
-                lattice.relaxations[order].odd,
-                lattice.saturation_terms[order],
-                lattice.ghost_terms[order],
+                *lattice.collision(order),
                 lattice.flat_load[order],
                 lattice.reflections[order],
                 cosine,
@@ -191,7 +192,7 @@ def solve(
                 accepted[order],
                 applications,
                 not whole_box,
-                nothing if initial_guess is None else guess[surface, order],
+                nothing if initial_guess is None else guess[surface, order].astype(np.float64, copy=False),
                 field[surface, order] if keep_field else nothing,
             )
         )
@@ -244,11 +245,7 @@ def sensitivity(
     def differentiate_one(surface: int, order: int) -> None:
         kernels.surface_sensitivity(
             fraction[surface],
-            lattice.relaxations[order].momentum,
-            EVEN,
-            lattice.relaxations[order].odd,
-            lattice.saturation_terms[order],
-            lattice.ghost_terms[order],
+            *lattice.collision(order),
             SOLID,
             fields[surface, order],
             gradient[surface, order],

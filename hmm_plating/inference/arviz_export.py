@@ -25,8 +25,8 @@ import xarray
 from arviz import InferenceData
 from numpy.typing import NDArray
 
+from hmm_plating.atomic_file import atomic_write
 from hmm_plating.errors import InputError
-from hmm_plating.inference.atomic_file import atomic_write
 
 if TYPE_CHECKING:
     from hmm_plating.inference.particle_filter import StepInfo

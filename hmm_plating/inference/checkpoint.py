@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hmm_plating.atomic_file import atomic_write, check_folder
 from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import Record
-from hmm_plating.inference.atomic_file import atomic_write, check_folder
 from hmm_plating.inference.fingerprint import fingerprint
 
 if TYPE_CHECKING:

@@ -55,10 +55,13 @@ def weigh(
         program = getattr(model, method)
         proposed: Mapping[str, Site] = {}
         if guide is not None:
-            guide_trace = poutine.trace(getattr(guide, method)).get_trace(MappingProxyType(particles), *args)
-            program = poutine.replay(program, trace=guide_trace)
-            proposed = _sample_sites(guide_trace)
-        drawn = _sample_sites(poutine.trace(program).get_trace(particles, *args))
+            with poutine.trace() as guided:
+                getattr(guide, method)(MappingProxyType(particles), *args)
+            program = poutine.replay(program, trace=guided.trace)
+            proposed = _sample_sites(guided.trace)
+        with poutine.trace() as traced:  # as a context: around a function it appends a table of sites to each error
+            program(particles, *args)
+        drawn = _sample_sites(traced.trace)
     for key, value in particles.items():
         if not isinstance(value, Tensor) or value.dim() == 0 or len(value) != count:
             found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from hmm_plating.atomic_file import atomic_write
 from hmm_plating.errors import InputError
 from hmm_plating.recording.dataset import validate
 from hmm_plating.recording.workbooks import DISSIPATION_UNIT
@@ -39,8 +38,6 @@ def write(dataset: xr.Dataset, folder: str | Path) -> Files:
         if name not in dataset:
             raise InputError(f"a recording needs the variable {name!r} to be written as absolute values")
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"output folder {folder} does not exist or is no folder; create it first")
     frequency = (dataset["frequency_shift"] + dataset["reference_frequency"]).transpose("time", "overtone").values
     dissipation = (dataset["dissipation_shift"] + dataset["reference_dissipation"]).transpose("time", "overtone").values
     overtones = dataset["overtone"].values
@@ -73,19 +70,6 @@ def write(dataset: xr.Dataset, folder: str | Path) -> Files:
 
 
 def _write_workbook(columns: dict[str, np.ndarray], path: Path) -> Path:
-    """Write through a temporary file beside `path`, so that no reader ever meets half a workbook."""
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".xlsx")
-    except OSError as error:
-        raise InputError(f"cannot write into {path.parent}: {error.strerror}") from error
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        pd.DataFrame(columns).to_excel(temporary, index=False)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        pd.DataFrame(columns).to_excel(file, index=False)
     return path

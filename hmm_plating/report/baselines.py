@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hmm_plating.emission.closed_form import brinkman
+from hmm_plating import emission
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Resonator
 from hmm_plating.report.result import FloatArray
@@ -199,9 +199,9 @@ def _layer_shifts(
 ) -> FloatArray:
     """(Δf_n/n, ΔD_n) of Brinkman layers over bare liquid; (..., [ln thickness, ln length]) -> (..., 2, overtone)."""
     thickness, length = torch.from_numpy(np.exp(logarithms)).unbind(-1)
-    excess = brinkman(thickness, length, overtones.tolist(), electrolyte, resonator).numpy()
-    shift = 1j * resonator.fundamental_frequency / (np.pi * resonator.impedance) * excess / overtones
-    return np.stack([shift.real, 2 * shift.imag / resonator.fundamental_frequency], axis=-2)
+    excess = emission.brinkman(thickness, length, overtones.tolist(), electrolyte, resonator)
+    frequency, dissipation = emission.shifts(excess, 0.0, overtones.tolist(), resonator)
+    return np.stack([frequency.numpy() / overtones, dissipation.numpy()], axis=-2)
 
 
 def _fit_layer(

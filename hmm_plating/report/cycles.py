@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from arviz import InferenceData
 
+from hmm_plating.instrument import sauerbrey_sensitivity
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.report.result import (
     FloatArray,
@@ -119,7 +120,7 @@ def mass_per_electron(frequency_shift: npt.ArrayLike, charge_density: npt.ArrayL
     Args:
         frequency_shift: Δf_n/n, shape (time, overtone) [Hz].
         charge_density: shape (time,) [C/m²], falling while metal is plated.
-        sensitivity: −Δf_n/n per areal mass, 2 f0²/Z_q [Hz m²/kg].
+        sensitivity: −Δf_n/n per areal mass, see `sauerbrey_sensitivity` [Hz m²/kg].
 
     Returns:
         shape (overtone,) [kg/mol], positive where mass follows the charge; NaN with fewer than 3 complete steps.
@@ -140,8 +141,7 @@ def cycle_summaries(result: InferenceData) -> tuple[CycleSummary, ...]:
         return ()
     observed = variable(result, "observed_data", "frequency_shift").transpose("time", "overtone")
     shift = observed.values / observed["overtone"].values
-    crystal = resonator(result)
-    sensitivity = 2 * crystal.fundamental_frequency**2 / crystal.impedance
+    sensitivity = sauerbrey_sensitivity(resonator(result))
     time = observed["time"].values
     at_start = charge[0] - current[0] * (time[1] - time[0]) if len(time) > 1 else 0.0  # charge is that at a step's end
     increments = np.diff(charge, prepend=at_start)

@@ -15,8 +15,8 @@ import numpy as np
 from arviz import InferenceData
 from matplotlib.figure import Figure
 
+from hmm_plating.atomic_file import atomic_write
 from hmm_plating.errors import InputError
-from hmm_plating.inference.atomic_file import atomic_write
 from hmm_plating.report import figures
 from hmm_plating.report.checks import findings
 from hmm_plating.report.cycles import cycle_summaries, cycle_table, faradaic_mass

@@ -69,6 +69,13 @@ def test_warm_start_reaches_the_same_load_sooner():
     assert (warm.applications < cold.applications / 2).all()
 
 
+def test_a_guess_in_single_precision_is_taken_as_its_numbers():
+    batch = torch.stack([random_surface(6, 16, s) for s in range(2)])
+    guess = solve(batch * 0.99, SPACING, OVERTONES, WATER, QUARTZ).field.float()
+    single, double = (solve(batch, SPACING, OVERTONES, WATER, QUARTZ, initial_guess=g) for g in (guess, guess.double()))
+    assert all(bool((one == other).all()) for one, other in zip(single, double, strict=True))
+
+
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-5])
 def test_error_stays_near_the_tolerance(tolerance):
     """The estimate is the spread of the last iterates, not a bound: three times the tolerance is allowed."""

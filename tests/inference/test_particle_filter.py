@@ -401,3 +401,18 @@ def test_mistakes_are_named():
 
     with pytest.raises(InputError, match="max_plate_nesting"):
         ParticleFilter(Nested(), 5).run(torch.zeros(1, 5, 1))
+
+
+def test_errors_of_the_programs_keep_their_message():
+    """Pyro's trace of a function would append a table of its sites."""
+
+    class Failing:
+        def init(self, state):
+            pyro.sample("x", dist.Normal(0.0, 1.0))
+
+        def step(self, state, y):
+            raise ValueError("as the program put it")
+
+    for programs in ({"model": Failing()}, {"model": Plain(), "guide": Failing()}):
+        with pytest.raises(ValueError, match=r"^as the program put it$"):
+            ParticleFilter(**programs, particles=5).run([0.0])

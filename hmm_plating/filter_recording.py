@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -13,12 +14,14 @@ import xarray as xr
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference import ParticleFilter
+from hmm_plating.inference import ParticleFilter, run_chains
 from hmm_plating.inference.progress import Progress
 from hmm_plating.instrument import Drive, lagged
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import require_electrochemistry
 
+PARTICLES, CHAINS = 32, 8  # defaults of a run
+PREDICTIVE_DRAWS = 800  # of all chains
 PACKAGES = ("hmm_plating", "torch", "pyro-ppl", "numpy", "numba", "arviz", "xarray")
 
 
@@ -92,7 +95,8 @@ def filter_recording(
     recording: xr.Dataset,
     model: PlatingModel,
     *,
-    particles: int = 64,
+    particles: int = PARTICLES,
+    chains: int = CHAINS,
     seed: int = 0,
     withhold: Sequence[int] = (),
     checkpoint: str | Path | None = None,
@@ -105,19 +109,22 @@ def filter_recording(
     Args:
         recording: resampled to filter steps, see `hmm_plating.recording.resample`.
         model: built for this recording (its overtones, its noise).
-        particles: of the filter.
+        particles: of each chain's filter.
+        chains: independent filters; their draws together hold the posterior, see `hmm_plating.inference.chains`.
         seed: of all random draws.
         withhold: overtones to hide from the filter; they are predicted from the others.
         checkpoint: folder to keep the run in, so that it can be resumed.
         checkpoint_interval: steps between checkpoints.
         resume: continue from the checkpoint, if there is one.
-        progress: called after each step.
+        progress: called after each step of each chain.
 
     Raises:
-        InputError: see `require_overtones`, `drives`, `observations`, `ParticleFilter`.
+        InputError: see `require_overtones`, `drives`, `observations`, `run_chains`.
     """
     require_overtones(recording, model)
-    idata = ParticleFilter(model, particles).run(
+    idata = run_chains(
+        ParticleFilter(model, particles, predictive_draws=math.ceil(PREDICTIVE_DRAWS / chains)),
+        chains,
         observations(recording, withhold),
         drives(recording, model.instrument.lag_times),
         seed=seed,

@@ -109,7 +109,7 @@ def overtone_covariance(overtones: Sequence[int], common: float, smooth: float, 
 
 
 class LinearGaussianState(NamedTuple):
-    """Gaussian belief about coefficients, integrals of accumulated terms, side mass and its rate: (..., k), (..., k, k)."""
+    """Gaussian belief about coefficients, integrals, side mass and its rate: (..., k) and (..., k, k)."""
 
     mean: Tensor
     covariance: Tensor

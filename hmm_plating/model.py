@@ -273,7 +273,7 @@ class PlatingModel:
             metal=self.metal,
             tolerance=self.load_tolerance,
             absolute_tolerance=LOAD_TOLERANCE_HERTZ,
-            initial_guess=None if liquid is None else liquid.double(),
+            initial_guess=liquid,
         )
         order = torch.as_tensor(self.overtones, dtype=torch.float64)
         angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order

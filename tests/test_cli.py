@@ -53,7 +53,7 @@ def files(simulated: Simulated, small_model: Path) -> list[str | Path]:
         simulated.folder / FILES["qcmd"],
         *("--electrochemistry", simulated.folder / FILES["echem"]),
         *("--air", simulated.folder / FILES["air"]),
-        *("--model", small_model, "--particles", "2", "--interval", "4"),
+        *("--model", small_model, "--particles", "2", "--chains", "2", "--interval", "4"),
     ]
 
 
@@ -62,7 +62,7 @@ def result(simulated: Simulated, small_model: Path, tmp_path_factory: pytest.Tem
     """Of an uninterrupted run, the first of this folder."""
     output = tmp_path_factory.mktemp("result") / "out.nc"
     words = [simulated.folder / FILES["qcmd"], "--electrochemistry", simulated.folder / FILES["echem"]]
-    words += ["--air", simulated.folder / FILES["air"], "--model", small_model, "--particles", "2"]
+    words += ["--air", simulated.folder / FILES["air"], "--model", small_model, "--particles", "2", "--chains", "2"]
     words += ["--interval", "4", "--withhold", "7", "--seed", "3", "--output", output]
     assert main(["filter", *map(str, words)]) == 0
     return output
@@ -142,7 +142,9 @@ def test_simulate_writes_files_that_filter_takes(
     qcmd.loc[9, "f7"] = math.nan
     qcmd.to_excel(folder / "qcmd.xlsx", index=False)
     filter_words = [folder / "qcmd.xlsx", "--electrochemistry", folder / "echem.xlsx", "--model", small_model]
-    code, listed, error = run("filter", *filter_words, "--particles", "2", "--interval", "4", "--output", output)
+    code, listed, error = run(
+        "filter", *filter_words, "--particles", "2", "--chains", "3", "--interval", "4", "--output", output
+    )
     assert (code, listed, error) == (0, f"{output}\n", "")
     assert [path.name for path in tmp_path.iterdir() if path != folder] == ["out.nc"]
     result = inference.load(output)
@@ -234,8 +236,8 @@ def test_resume_without_a_checkpoint_starts_and_a_second_run_replaces(
 
 def test_a_damaged_checkpoint_is_refused(run: Callable[..., Outcome], files: list[str | Path], tmp_path: Path) -> None:
     checkpoint = tmp_path / "out.checkpoint"
-    checkpoint.mkdir()
-    (checkpoint / "state.npz").write_bytes(b"PK but no archive")
+    (checkpoint / "chain-0").mkdir(parents=True)
+    (checkpoint / "chain-0" / "state.npz").write_bytes(b"PK but no archive")
     with untouched(tmp_path):
         refused(run("filter", *files, "--output", tmp_path / "out.nc", "--resume"), "state.npz", "damaged")
 
@@ -245,19 +247,31 @@ def test_a_killed_process_is_resumed_to_the_same_result(
     run: Callable[..., Outcome], files: list[str | Path], tmp_path: Path
 ) -> None:
     """SIGKILL at a random moment after the first checkpoint: the result of an uninterrupted run, to the last digit."""
-    words = ["filter", *files, "--particles", "24", "--interval", "1", "--checkpoint-interval", "1", "--output"]
+    words = [
+        "filter",
+        *files,
+        "--particles",
+        "24",
+        "--chains",
+        "2",
+        "--interval",
+        "1",
+        "--checkpoint-interval",
+        "1",
+        "--output",
+    ]
     output, checkpoint = tmp_path / "killed.nc", tmp_path / "killed.checkpoint"
     program = "import sys; from hmm_plating.cli import main; sys.exit(main())"
     process = subprocess.Popen([sys.executable, "-c", program, *map(str, [*words, output])])
-    pieces = random.randint(1, 9)
-    while process.poll() is None and len(list(checkpoint.glob("records-*.npz"))) < pieces:
+    pieces = random.randint(1, 50)
+    while process.poll() is None and len(list(checkpoint.glob("*/records-*.npz"))) < pieces:
         time.sleep(0.005)
     time.sleep(random.uniform(0, 0.3))
     assert process.poll() is None, "the run ended before it could be killed"
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not output.exists()
-    assert (checkpoint / "state.npz").exists()
+    assert (checkpoint / "chain-0" / "state.npz").exists()
     assert run(*words, output, "--resume").code == 0
     assert run(*words, tmp_path / "whole.nc").code == 0
     assert_equal(output, tmp_path / "whole.nc")

@@ -1,6 +1,7 @@
 """Inference on state-space models and simulators written in Pyro; nothing here knows of plating."""
 
 from hmm_plating.inference.arviz_export import load, save
+from hmm_plating.inference.chains import run_chains
 from hmm_plating.inference.linear_gaussian import PartiallyObservedNormal, observation_distribution, predict, update
 from hmm_plating.inference.particle_filter import FilterState, ParticleFilter, StepInfo
 from hmm_plating.inference.progress import progress_bar
@@ -18,6 +19,7 @@ __all__ = [
     "predict",
     "progress_bar",
     "residual",
+    "run_chains",
     "save",
     "stratified",
     "systematic",

@@ -96,6 +96,14 @@ def to_inference_data(
     return InferenceData(attrs=dict(attrs), **{name: data for name, data in groups.items() if data})  # type: ignore[arg-type]
 
 
+def concatenate(chains: Sequence[InferenceData], attrs: Mapping[str, Any]) -> InferenceData:
+    """One result from those of independent filters of the same series, each with one chain."""
+    result = chains[0] if len(chains) == 1 else arviz.concat(*chains, dim="chain")
+    result.attrs.clear()
+    result.attrs.update(attrs)
+    return result
+
+
 def save(data: InferenceData, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
     """Write a result as compressed netCDF: the file is complete or absent, whatever happens on the way.
 

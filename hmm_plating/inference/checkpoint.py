@@ -63,12 +63,7 @@ class Checkpoint:
 
     def create(self) -> None:
         """Make an empty folder, or raise InputError where a run is kept already."""
-        check_folder(self.folder.absolute().parent)
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot create the checkpoint folder {self.folder}: {error.strerror}") from error
-        check_folder(self.folder)
+        create_folder(self.folder)
         if self.exists():
             raise InputError(f"{self.folder} holds a checkpoint already: resume from it, remove it or choose another")
 
@@ -143,6 +138,16 @@ class Checkpoint:
     @property
     def _state(self) -> Path:
         return self.folder / "state.npz"
+
+
+def create_folder(folder: Path) -> None:
+    """Make the folder where it is missing; InputError where that cannot be, or where it cannot be written into."""
+    check_folder(folder.absolute().parent)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot create the checkpoint folder {folder}: {error.strerror}") from error
+    check_folder(folder)
 
 
 def _plain_attributes(program: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hmm_plating import inference, recording, report
 from hmm_plating.atomic_file import atomic_write, check_folder
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
-from hmm_plating.filter_recording import filter_recording, require_noise
+from hmm_plating.filter_recording import DEFAULT_PARTICLES, filter_recording, require_noise
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
@@ -120,7 +120,13 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument("--air", metavar="FILE", help="the crystal in air (xlsx): gives the electrolyte's viscosity")
     filter_.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
     filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
-    filter_.add_argument("--particles", type=_integer(1), default=128, metavar="N", help="number of particles (128)")
+    filter_.add_argument(
+        "--particles",
+        type=_integer(1),
+        default=DEFAULT_PARTICLES,
+        metavar="N",
+        help="number of particles (%(default)s)",
+    )
     filter_.add_argument("--seed", type=_integer(0), default=0, help="random seed (default 0)")
     filter_.add_argument(
         "--withhold", type=int, action="append", default=[], metavar="N", help="overtone to hide from the filter"

@@ -19,6 +19,7 @@ from hmm_plating.instrument import Drive, lagged
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import require_electrochemistry
 
+DEFAULT_PARTICLES = 128
 PACKAGES = ("hmm_plating", "torch", "pyro-ppl", "numpy", "numba", "arviz", "xarray")
 
 
@@ -92,7 +93,7 @@ def filter_recording(
     recording: xr.Dataset,
     model: PlatingModel,
     *,
-    particles: int = 64,
+    particles: int = DEFAULT_PARTICLES,
     seed: int = 0,
     withhold: Sequence[int] = (),
     checkpoint: str | Path | None = None,

@@ -19,7 +19,7 @@ from hmm_plating import inference, recording, report
 from hmm_plating.atomic_file import atomic_write, check_folder
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
-from hmm_plating.filter_recording import CHAINS, PARTICLES, filter_recording, require_noise
+from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
@@ -121,14 +121,18 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
     filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
     filter_.add_argument(
-        "--particles", type=_integer(1), default=PARTICLES, metavar="N", help=f"particles of each chain ({PARTICLES})"
+        "--particles",
+        type=_integer(1),
+        default=DEFAULT_PARTICLES,
+        metavar="N",
+        help=f"particles of each chain ({DEFAULT_PARTICLES})",
     )
     filter_.add_argument(
         "--chains",
         type=_integer(1),
-        default=CHAINS,
+        default=DEFAULT_CHAINS,
         metavar="C",
-        help=f"independent filters, whose draws together show what each alone does not know ({CHAINS})",
+        help=f"independent filters, whose draws together show what each alone does not know ({DEFAULT_CHAINS})",
     )
     filter_.add_argument("--seed", type=_integer(0), default=0, help="random seed (default 0)")
     filter_.add_argument(

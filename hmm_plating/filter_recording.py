@@ -20,7 +20,7 @@ from hmm_plating.instrument import Drive, lagged
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import require_electrochemistry
 
-PARTICLES, CHAINS = 32, 8  # defaults of a run
+DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 8  # defaults of a run
 PREDICTIVE_DRAWS = 800  # of all chains
 PACKAGES = ("hmm_plating", "torch", "pyro-ppl", "numpy", "numba", "arviz", "xarray")
 
@@ -95,8 +95,8 @@ def filter_recording(
     recording: xr.Dataset,
     model: PlatingModel,
     *,
-    particles: int = PARTICLES,
-    chains: int = CHAINS,
+    particles: int = DEFAULT_PARTICLES,
+    chains: int = DEFAULT_CHAINS,
     seed: int = 0,
     withhold: Sequence[int] = (),
     checkpoint: str | Path | None = None,

@@ -23,9 +23,9 @@ SURFACE = {
     "nucleus_radius_spread": 0.1,
     # a monolayer by underpotential deposition on Au(111) is 1.39e19 atoms/m² at two electrons each, 4.4 C/m²; the
     # electrode is polycrystalline and somewhat rough
-    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(5.0), 0.3), correlation_time=3000.0),
+    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(5.0), 0.3), correlation_time=300.0),
     # little else is reduced; oxygen and the step over Cu⁺ cost some percent
-    "current_efficiency": hp.Wandering(dist.Uniform(0.92, 1.0), correlation_time=1000.0),
+    "current_efficiency": hp.Wandering(dist.Uniform(0.92, 1.0), correlation_time=300.0),
     "noise_amplitude": 10.0,
 }
 
@@ -47,6 +47,10 @@ def plating_model(recording):
 INSTRUMENT = hp.InstrumentResponse(
     terms=(
         hp.LinearTerm("sensitivity", "frequency", 0.1, 4e5, lambda surface, drive: surface.frequency, 1.0, smooth=0.03),
+        # one box stands for the many that the crystal feels, see zinc.py
+        hp.LinearTerm(
+            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, independent=0.01, accumulated=True
+        ),
         # the wetting layer is copper too, other side charge leaves nothing: 0 to 1 of copper's mass per charge
         hp.LinearTerm("side layer", "frequency", 0.3, 4e5, lambda surface, drive: surface.side_layer, mean=0.7),
         hp.LinearTerm("current", "frequency", 1.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
@@ -55,6 +59,7 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm(
             "sensitivity", "dissipation", 0.3, 1e4, lambda surface, drive: surface.dissipation, 1.0, independent=1e-2
         ),
+        hp.LinearTerm("box", "dissipation", 0.08, 60.0, lambda s, d: s.dissipation, 0.0, 0.0, 0.5, independent=1.0),
         hp.LinearTerm("current", "dissipation", 1e-7, 1e5, lambda s, d: d.lagged_current[0], independent=1e-2),
         hp.LinearTerm("baseline", "dissipation", 5e-7, 1000.0, lambda s, d: 1.0, independent=1e-2),
     ),

@@ -23,9 +23,9 @@ SURFACE = {
     "nucleus_radius": 20e-9,
     "nucleus_radius_spread": 0.2,
     # charge that forms the interphase on the bare electrode before lithium appears: an order of magnitude
-    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(30.0), 0.8), correlation_time=3000.0),
+    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(30.0), 0.8), correlation_time=300.0),
     # the rest of the current reduces electrolyte; Coulombic efficiencies in carbonates are 80 to 95 %
-    "current_efficiency": hp.Wandering(dist.Uniform(0.7, 1.0), correlation_time=500.0),
+    "current_efficiency": hp.Wandering(dist.Uniform(0.7, 1.0), correlation_time=300.0),
     # moss: growth far more uneven than thermal noise makes it
     "noise_amplitude": 100.0,
 }
@@ -47,6 +47,10 @@ def plating_model(recording):
 INSTRUMENT = hp.InstrumentResponse(
     terms=(
         hp.LinearTerm("sensitivity", "frequency", 0.3, 4e5, lambda surface, drive: surface.frequency, 1.0, smooth=0.03),
+        # one box stands for the many that the crystal feels, see zinc.py
+        hp.LinearTerm(
+            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, independent=0.01, accumulated=True
+        ),
         # interphase: 20 to 80 g per mole of electrons (Li2CO3 37, alkyl carbonates 80), lithium 7
         hp.LinearTerm("side layer", "frequency", 2.5, 4e5, lambda surface, drive: surface.side_layer, mean=6.0),
         hp.LinearTerm("fast current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
@@ -56,6 +60,7 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm(
             "sensitivity", "dissipation", 0.5, 1e4, lambda surface, drive: surface.dissipation, 1.0, independent=1e-2
         ),
+        hp.LinearTerm("box", "dissipation", 0.08, 60.0, lambda s, d: s.dissipation, 0.0, 0.0, 0.5, independent=1.0),
         hp.LinearTerm("fast current", "dissipation", 2e-7, 1e5, lambda s, d: d.lagged_current[0], independent=1e-2),
         hp.LinearTerm("slow current", "dissipation", 2e-7, 1e5, lambda s, d: d.lagged_current[1], independent=1e-2),
         hp.LinearTerm("baseline", "dissipation", 1e-6, 300.0, lambda s, d: 1.0, independent=1e-2),

@@ -17,9 +17,9 @@ SURFACE = {
     "nucleus_radius": 9e-9,  # as small as the grid resolves
     "nucleus_radius_spread": 0.1,
     # Δf follows Sauerbrey's law for the first 2 to 3 s of plating at 1 mA/cm², then falls twice as fast
-    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(25.0), 0.3), correlation_time=3000.0),
+    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(25.0), 0.3), correlation_time=300.0),
     # stripping at the plating current runs out of islands after 44 to 47 of 60 s; the rest goes into side products
-    "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=3000.0),
+    "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=200.0),
     "noise_amplitude": 30.0,
 }
 
@@ -44,6 +44,10 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm(
             "dispersion", "frequency", 0.1, 2e4, lambda surface, drive: surface.frequency, common=0.0, smooth=1.0
         ),
+        # one box stands for the many that the crystal feels: what its surface changes by is right within some percent
+        hp.LinearTerm(
+            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, independent=0.01, accumulated=True
+        ),
         hp.LinearTerm("charge", "frequency", 1.0, 4e5, lambda surface, drive: drive.charge_density),
         hp.LinearTerm("side layer", "frequency", 0.3, 4e5, lambda surface, drive: surface.side_layer),
         hp.LinearTerm("fast current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
@@ -53,13 +57,15 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm(
             "sensitivity", "dissipation", 0.5, 1e4, lambda surface, drive: surface.dissipation, 1.0, independent=1e-2
         ),
+        # how islands damp depends on the gaps between them, which differ from box to box: each overtone errs by itself
+        hp.LinearTerm("box", "dissipation", 0.08, 60.0, lambda s, d: s.dissipation, 0.0, 0.0, 0.5, independent=1.0),
         hp.LinearTerm("fast current", "dissipation", 2e-7, 1e5, lambda s, d: d.lagged_current[0], independent=1e-2),
         hp.LinearTerm("slow current", "dissipation", 2e-7, 1e5, lambda s, d: d.lagged_current[1], independent=1e-2),
         hp.LinearTerm("potential", "dissipation", 1e-6, 1e5, lambda s, d: d.potential, independent=1e-2),
-        hp.LinearTerm("baseline", "dissipation", 0.78e-6, 100.0, lambda s, d: 1.0, independent=0.3),
+        hp.LinearTerm("baseline", "dissipation", 0.6e-6, 100.0, lambda s, d: 1.0, independent=0.3),
     ),
     side_mass_deviation=1e-5,
-    side_mass_rate_deviation=5e-8,
+    side_mass_rate_deviation=2e-8,
     side_mass_rate_time=6.0,
     lag_times=(2.0, 8.0),
 )

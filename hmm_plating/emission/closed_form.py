@@ -115,7 +115,8 @@ def brinkman(
     carried = friction / inside**2  # velocity far inside a thick layer
     # u = carried + A cosh κy + B sinh κy with A = 1 − carried; continuity at y = h gives B and u(h)
     amplitude = 1 - carried
-    tanh, sech = torch.tanh(inside * height), 1 / torch.cosh(inside * height)
+    decay = torch.exp(-inside * height)  # cosh itself overflows in layers thicker than 710 permeability lengths
+    tanh, sech = torch.tanh(inside * height), 2 * decay / (1 + decay**2)
     denominator = inside + outside * tanh
     wall_slope = -inside * (outside * carried * sech + amplitude * (inside * tanh + outside)) / denominator
     top_velocity = inside * (carried + amplitude * sech) / denominator

@@ -98,10 +98,8 @@ def to_inference_data(
 
 def concatenate(chains: Sequence[InferenceData], attrs: Mapping[str, Any]) -> InferenceData:
     """One result from those of independent filters of the same series, each with one chain."""
-    result = chains[0] if len(chains) == 1 else arviz.concat(*chains, dim="chain")
-    result.attrs.clear()
-    result.attrs.update(attrs)
-    return result
+    joined = chains[0] if len(chains) == 1 else arviz.concat(*chains, dim="chain")  # type: ignore[call-overload]
+    return InferenceData(attrs=dict(attrs), **{group: joined[group] for group in joined.groups()})  # type: ignore[arg-type]
 
 
 def save(data: InferenceData, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:

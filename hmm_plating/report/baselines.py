@@ -11,6 +11,7 @@ import torch
 from hmm_plating import emission
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Resonator
+from hmm_plating.recording.resample import noise as noise_of_curve
 from hmm_plating.report.result import FloatArray
 
 THICKNESS_BOUNDS = (1e-9, 1e-6)  # of a Brinkman layer [m]
@@ -114,17 +115,6 @@ def withheld_predictions(
     return predictions
 
 
-def noise_scale(series: npt.ArrayLike) -> FloatArray:
-    """Standard deviation of white noise on a smooth series: 1.4826 MAD of second differences / √6, shape (...).
-
-    Args:
-        series: shape (time, ...); NaN steps are left out.
-    """
-    second = np.diff(np.asarray(series, dtype=float), n=2, axis=0)
-    deviation = np.abs(second - np.nanmedian(second, axis=0))
-    return 1.4826 / np.sqrt(6) * np.nanmedian(deviation, axis=0)
-
-
 def brinkman_prediction(
     frequency_shift: npt.ArrayLike,
     dissipation_shift: npt.ArrayLike,
@@ -149,8 +139,8 @@ def brinkman_prediction(
         overtones: orders n, ascending.
         withheld: orders to predict; they are not read.
         electrolyte, resonator: the liquid and the crystal.
-        frequency_noise: standard deviations of the noise of Δf_n, shape (overtone,) [Hz]; default `noise_scale`.
-        dissipation_noise: those of ΔD_n [1]; default `noise_scale`.
+        frequency_noise: standard deviations of the noise of Δf_n, shape (overtone,) [Hz]; default from the series.
+        dissipation_noise: those of ΔD_n [1]; likewise.
         sensitivity_spread: relative standard deviation of the mass sensitivity between overtones.
 
     Returns:
@@ -164,12 +154,7 @@ def brinkman_prediction(
     if seen.sum() < 2:
         raise InputError("a Brinkman layer is fitted to two overtones or more; withhold fewer of them")
     frequency, dissipation = np.asarray(frequency_shift, dtype=float), np.asarray(dissipation_shift, dtype=float)
-    noise = np.stack(
-        [
-            (noise_scale(frequency) if frequency_noise is None else np.asarray(frequency_noise, dtype=float)) / orders,
-            noise_scale(dissipation) if dissipation_noise is None else np.asarray(dissipation_noise, dtype=float),
-        ]
-    )
+    noise = np.stack([_noise(frequency, frequency_noise) / orders, _noise(dissipation, dissipation_noise)])
     data = np.stack([frequency / orders, dissipation], axis=1)
     noise = np.hypot(noise, np.stack([sensitivity_spread * data[:, 0], np.zeros_like(dissipation)], axis=1))
     data, noise = data[:, :, seen], noise[:, :, seen]
@@ -181,6 +166,13 @@ def brinkman_prediction(
         np.where(fitted, wanted * (predicted[:, 0] + rigid[:, None]), np.nan),
         np.where(fitted, predicted[:, 1], np.nan),
     )
+
+
+def _noise(series: FloatArray, given: npt.ArrayLike | None) -> FloatArray:
+    """The given noise of every overtone, or that of the series (time, overtone) in equal steps; shape (overtone,)."""
+    if given is not None:
+        return np.asarray(given, dtype=float)
+    return np.array([noise_of_curve(np.arange(len(series)), channel) for channel in series.T])
 
 
 def _seen(overtones: Sequence[int], withheld: Sequence[int]) -> npt.NDArray[np.bool_]:

@@ -48,14 +48,6 @@ class Cycle:
     stop: int
     start_time: float
 
-    @property
-    def plating(self) -> slice:
-        return slice(self.start, self.reversal)
-
-    @property
-    def stripping(self) -> slice:
-        return slice(self.reversal, self.stop)
-
 
 def plating_cycles(time: npt.ArrayLike, current_density: npt.ArrayLike) -> tuple[Cycle, ...]:
     """Cycles of a recording: each starts where the current turns to plating after the start or after stripping.

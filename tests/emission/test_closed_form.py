@@ -94,6 +94,16 @@ def test_brinkman_against_boundary_value_solver(thickness, permeability_length):
     assert abs(computed - expected) < 1e-6 * abs(expected)
 
 
+def test_deep_inside_a_brinkman_layer_each_length_adds_the_same():
+    """iωρ times the carried velocity 1/(1 + iωρξ²/η); at 2000 permeability lengths cosh would overflow."""
+    length = 1e-9
+    heights = torch.tensor([100.0, 2000.0], dtype=torch.float64) * length
+    thin, thick = brinkman(heights, length, ALL, WATER, QUARTZ)
+    inertia = 1j * 2 * math.pi * 5e6 * torch.tensor(ALL, dtype=torch.float64) * WATER.density
+    expected = 1900 * length * inertia / (1 + inertia * length**2 / WATER.viscosity)
+    torch.testing.assert_close(thick - thin, expected, rtol=1e-9, atol=0)
+
+
 def test_batched_thickness_adds_a_dimension():
     heights = torch.tensor([[10e-9, 20e-9, 1e-6]], dtype=torch.float64)
     assert viscoelastic_film(heights, 1100.0, 1e6, [1, 3], WATER, QUARTZ).shape == (1, 3, 2)

@@ -108,6 +108,13 @@ def test_noise_of_a_curve_is_that_of_its_scatter():
     assert noise(time, curve + 1.7 * generator.standard_normal(4000)) == pytest.approx(1.7, rel=0.06)
 
 
+def test_noise_under_a_ramp():
+    generator = np.random.default_rng(1)
+    series = np.linspace(0, 1e4, 4000)[:, None] + generator.normal(size=(4000, 2)) * [3.0, 0.2]
+    # the MAD's relative standard error is about 1.17/sqrt(2N), somewhat more as second differences are correlated
+    np.testing.assert_allclose([noise(np.arange(4000), channel) for channel in series.T], [3.0, 0.2], rtol=0.08)
+
+
 def test_noise_of_resampled_values():
     """White noise: what resampled values scatter by, within 3 % for the samples at edges and 2 × 2 % of chance.
 

@@ -128,6 +128,6 @@ def result() -> InferenceData:
     return make_result()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def result_factory():
     return make_result

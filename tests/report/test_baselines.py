@@ -96,10 +96,3 @@ def test_interpolation_is_exact_for_a_line_in_the_overtone_and_takes_the_nearest
     line = np.array([[2.0 + 0.5 * n for n in OVERTONES]])
     np.testing.assert_allclose(baselines.interpolation(line, OVERTONES, [5, 7]), [[4.5, 5.5]])
     np.testing.assert_allclose(baselines.interpolation(line, OVERTONES, [3, 13]), [[line[0, 1], line[0, 4]]])
-
-
-def test_noise_scale_finds_white_noise_under_a_ramp():
-    generator = np.random.default_rng(1)
-    series = np.linspace(0, 1e4, 4000)[:, None] + generator.normal(size=(4000, 2)) * [3.0, 0.2]
-    # the MAD's relative standard error is about 1.17/sqrt(2N), somewhat more as second differences are correlated
-    np.testing.assert_allclose(baselines.noise_scale(series), [3.0, 0.2], rtol=0.08)

@@ -58,11 +58,9 @@ def outline(text: str) -> Outline:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> str:
-    from conftest import make_result
-
+def written(tmp_path_factory, result_factory) -> str:
     path = tmp_path_factory.mktemp("report") / "page.html"
-    write_report(make_result(draws=100), path)
+    write_report(result_factory(draws=100), path)
     assert [child.name for child in path.parent.iterdir()] == ["page.html"]
     return path.read_text(encoding="utf-8")
 

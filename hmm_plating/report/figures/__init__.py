@@ -1,0 +1,32 @@
+"""Figures of a result, drawn with matplotlib's objects alone: no pyplot, no global state, any backend.
+
+Units are the field's: Hz, 1e-6, nm, mA/cm². Dark bands hold 50 %, light bands 90 % of the draws. Plating is shaded.
+"""
+
+from hmm_plating.report.figures.over_time import (
+    PARAMETERS,
+    QUANTITIES,
+    SURFACE,
+    Quantity,
+    drive_figure,
+    filter_figure,
+    interval_figure,
+    overtone_colours,
+    shift_figure,
+)
+from hmm_plating.report.figures.per_cycle import cycle_figure
+from hmm_plating.report.figures.surfaces import morphology_figure
+
+__all__ = [
+    "PARAMETERS",
+    "QUANTITIES",
+    "SURFACE",
+    "Quantity",
+    "cycle_figure",
+    "drive_figure",
+    "filter_figure",
+    "interval_figure",
+    "morphology_figure",
+    "overtone_colours",
+    "shift_figure",
+]

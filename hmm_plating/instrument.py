@@ -190,7 +190,7 @@ class InstrumentResponse:
             covariance = prior.covariance[own, own]
             transition[..., total, own] = torch.diag_embed(part.gain * dx)
             offset[..., total] = (1 - part.gain) * dx * prior.mean[own]
-            process[..., total, total] = part.variance * dx[..., :, None] * covariance * dx[..., None, :]
+            process[..., total, total] = part.variance * covariance * (dx[..., :, None] * dx[..., None, :])
             process[..., total, own] = part.covariance * dx[..., :, None] * covariance
             process[..., own, total] = process[..., total, own].mT
         part = _mean_over_step(duration / self.side_mass_rate_time)
@@ -234,8 +234,9 @@ class _StepMean(NamedTuple):
 def _mean_over_step(ratio: float) -> _StepMean:
     """For a step of `ratio` correlation times (Gillespie, Phys. Rev. E 54 (1996) 2084): its length does not matter."""
     if ratio < 1e-3:  # the closed form would cancel
-        variance = ratio * (2 / 3 - ratio / 2 + 7 / 30 * ratio**2)
-        return _StepMean(1 - ratio / 2 + ratio**2 / 6, variance, ratio - ratio**2 + 7 / 12 * ratio**3)
+        gain = 1 - ratio * (1 / 2 - ratio * (1 / 6 - ratio / 24))
+        variance = ratio * (2 / 3 - ratio * (1 / 2 - ratio * (7 / 30 - ratio / 12)))
+        return _StepMean(gain, variance, ratio * (1 - ratio * (1 - ratio * (7 / 12 - ratio / 4))))
     lost = -math.expm1(-ratio)
     return _StepMean(lost / ratio, (2 * ratio - 2 * lost - lost**2) / ratio**2, lost**2 / ratio)
 

@@ -48,10 +48,11 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm(
             "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, independent=0.01, accumulated=True
         ),
-        hp.LinearTerm("charge", "frequency", 1.0, 4e5, lambda surface, drive: drive.charge_density),
+        # more mass than the islands and the liquid between them: about 0.8 Hz per C/m² on two recordings' platings
+        hp.LinearTerm("charge", "frequency", 0.4, 4e5, lambda surface, drive: drive.charge_density, mean=0.8),
         hp.LinearTerm("side layer", "frequency", 0.3, 4e5, lambda surface, drive: surface.side_layer),
-        hp.LinearTerm("fast current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
-        hp.LinearTerm("slow current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[1]),
+        hp.LinearTerm("fast current", "frequency", 1.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
+        hp.LinearTerm("slow current", "frequency", 2.0, 1e5, lambda surface, drive: drive.lagged_current[1]),
         hp.LinearTerm("potential", "frequency", 30.0, 1e5, lambda surface, drive: drive.potential),
         hp.LinearTerm("baseline", "frequency", 30.0, 2000.0, lambda surface, drive: 1.0),
         hp.LinearTerm(

@@ -25,6 +25,8 @@ RESPONSE = InstrumentResponse(
         ),
         LinearTerm("potential", "dissipation", 1e-6, 90.0, lambda surface, drive: drive.potential),
         LinearTerm("side layer", "frequency", 0.4, 70.0, lambda surface, drive: surface.side_layer),
+        LinearTerm("box", "frequency", 0.1, 20.0, lambda surface, drive: surface.frequency, 0.2, accumulated=True),
+        LinearTerm("box", "dissipation", 0.3, math.inf, lambda surface, drive: surface.dissipation, accumulated=True),
     ),
     side_mass_deviation=1e-5,
     side_mass_rate_deviation=5e-8,
@@ -32,6 +34,10 @@ RESPONSE = InstrumentResponse(
     lag_times=(2.0, 8.0),
 )
 COEFFICIENTS = len(RESPONSE.terms) * COUNT
+STATES = COEFFICIENTS + 2 * COUNT + 2
+changes = st.lists(st.floats(-50, 50), min_size=2 * COUNT, max_size=2 * COUNT).map(
+    lambda values: torch.tensor(values, dtype=torch.float64).reshape(2, COUNT)
+)
 durations = st.floats(1e-3, 1e3)
 
 
@@ -69,23 +75,23 @@ def test_the_prior_is_stationary_at_rest(duration: float) -> None:
     torch.testing.assert_close(transition @ mean + offset, mean, rtol=1e-12, atol=1e-15)
 
 
-@given(durations, st.floats(-100, 100))
-def test_process_noise_is_a_covariance(duration: float, current: float) -> None:
-    process = RESPONSE.dynamics(OVERTONES, drive(duration, current))[2]
+@given(durations, st.floats(-100, 100), changes)
+def test_process_noise_is_a_covariance(duration: float, current: float, change: Tensor) -> None:
+    process = RESPONSE.dynamics(OVERTONES, drive(duration, current), change)[2]
     scale = process.diagonal().clamp(min=1e-300).rsqrt()
     assert torch.equal(process, process.T)
     assert float(torch.linalg.eigvalsh(scale[:, None] * process * scale).min()) > -1e-12
 
 
-@given(durations, st.floats(-100, 100))
-def test_half_a_step_twice_is_one_step(duration: float, current: float) -> None:
+@given(durations, st.floats(-100, 100), changes)
+def test_half_a_step_twice_is_one_step(duration: float, current: float, change: Tensor) -> None:
     """A₂ = A A, Q₂ = A Q Aᵀ + Q, a₂ = A a + a: a filter of other steps is the same model."""
-    half_transition, half_offset, half_process = RESPONSE.dynamics(OVERTONES, drive(duration / 2, current))
-    transition, offset, process = RESPONSE.dynamics(OVERTONES, drive(duration, current))
+    half_transition, half_offset, half_process = RESPONSE.dynamics(OVERTONES, drive(duration / 2, current), change / 2)
+    transition, offset, process = RESPONSE.dynamics(OVERTONES, drive(duration, current), change)
     twice = half_transition @ half_process @ half_transition.T + half_process
     torch.testing.assert_close(half_transition @ half_transition, transition, rtol=1e-9, atol=1e-15)
     torch.testing.assert_close(twice, process, rtol=1e-6, atol=1e-28)
-    torch.testing.assert_close(half_transition @ half_offset + half_offset, offset, rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(half_transition @ half_offset + half_offset, offset, rtol=1e-9, atol=1e-12)
 
 
 def test_the_side_mass_grows_with_the_charge_that_flows_either_way() -> None:
@@ -95,9 +101,53 @@ def test_the_side_mass_grows_with_the_charge_that_flows_either_way() -> None:
     assert float(RESPONSE.dynamics(OVERTONES, drive(0.01, 0.0))[0][-2, -1]) == 0
 
 
+def test_an_accumulated_term_is_the_integral_of_its_coefficient() -> None:
+    """∫ θ dx by Monte Carlo: Euler–Maruyama paths of θ, Riemann sums of x, against mean and covariance of the step."""
+    term, duration, steps, paths = RESPONSE.terms[6], 30.0, 400, 20_000
+    generator = torch.Generator().manual_seed(0)
+    fine = duration / steps
+    dx = 7.0 / steps
+    theta = torch.full((paths,), 0.5, dtype=torch.float64)
+    integral = torch.zeros(paths, dtype=torch.float64)
+    for _ in range(steps):
+        integral += theta * dx
+        noise = torch.randn(paths, generator=generator, dtype=torch.float64)
+        drift = (term.mean - theta) * fine / term.correlation_time
+        theta += drift + term.standard_deviation * math.sqrt(2 * fine / term.correlation_time) * noise
+    change = torch.zeros(2, COUNT, dtype=torch.float64)
+    change[0, 1] = 7.0
+    transition, offset, process = RESPONSE.dynamics(OVERTONES, drive(duration), change)
+    coefficient, total = 6 * COUNT + 1, COEFFICIENTS + 1
+    mean = transition[total, coefficient] * 0.5 + offset[total]
+    scatter = float(process[total, total].sqrt())
+    assert float(integral.mean()) == pytest.approx(float(mean), abs=4 * scatter / math.sqrt(paths) + 0.01)
+    assert float(integral.std()) == pytest.approx(scatter, rel=4 / math.sqrt(2 * paths) + 0.01)
+    correlation = float(torch.corrcoef(torch.stack([integral, theta]))[0, 1])
+    expected = float(process[total, coefficient] / (process[total, total] * process[coefficient, coefficient]).sqrt())
+    assert correlation == pytest.approx(expected, abs=0.03)
+
+
+def test_what_does_not_change_accumulates_nothing() -> None:
+    mean, covariance = RESPONSE.initial(OVERTONES)
+    transition, offset, process = RESPONSE.dynamics(OVERTONES, drive(5.0, -10.0))
+    integrals = slice(COEFFICIENTS, COEFFICIENTS + 2 * COUNT)
+    assert not (transition @ mean + offset)[integrals].any()
+    assert not (transition @ covariance @ transition.T + process)[integrals].any()
+
+
+def test_particles_accumulate_each_by_its_own_change() -> None:
+    change = torch.randn(4, 2, COUNT, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    together = RESPONSE.dynamics(OVERTONES, drive(2.0, -10.0), change)
+    for particle in range(4):
+        alone = RESPONSE.dynamics(OVERTONES, drive(2.0, -10.0), change[particle])
+        for batch, single in zip(together, alone, strict=True):
+            assert torch.equal(batch[particle], single)
+
+
 def explicit_observation(state: Tensor, surface: SurfaceShift, at: Drive) -> Tensor:
     """Σ_j θ_jn x_j and the side mass, written out for each overtone, from the docstring's formula and Sauerbrey's."""
     theta, mass = state[:COEFFICIENTS].reshape(-1, COUNT), state[-2]
+    integrals = state[COEFFICIENTS:-2].reshape(2, COUNT)
     rows = []
     for particle in range(len(surface.frequency)):
         frequency, dissipation = [], []
@@ -105,15 +155,16 @@ def explicit_observation(state: Tensor, surface: SurfaceShift, at: Drive) -> Ten
             shift, extra = surface.frequency[particle, index], surface.dissipation[particle, index]
             per_overtone = theta[0, index] * shift + theta[5, index] * surface.side_layer[particle, 0]
             per_overtone += theta[1, index] * at.charge_density + theta[2, index] * at.lagged_current[1]
+            per_overtone += integrals[0, index]
             frequency.append(n * per_overtone - n * mass * 2 * (5e6) ** 2 / 8.84e6)
-            dissipation.append(theta[3, index] * extra + theta[4, index] * at.potential)
+            dissipation.append(theta[3, index] * extra + theta[4, index] * at.potential + integrals[1, index])
         rows.append(torch.stack([*frequency, *dissipation]))
     return torch.stack(rows)
 
 
 def test_observation_matrix_is_the_explicit_sum_and_its_derivative() -> None:
     generator = torch.Generator().manual_seed(0)
-    state = torch.randn(COEFFICIENTS + 2, generator=generator, dtype=torch.float64)
+    state = torch.randn(STATES, generator=generator, dtype=torch.float64)
     frequency, dissipation = torch.randn(2, 4, COUNT, generator=generator, dtype=torch.float64)
     side_layer = 10 * torch.randn(4, 1, generator=generator, dtype=torch.float64)
     surface = SurfaceShift(1e3 * frequency, 1e-6 * dissipation, side_layer)
@@ -130,7 +181,7 @@ def test_a_side_mass_shifts_as_sauerbrey_says() -> None:
     """10 nm of copper: −506.79 Hz per overtone at 5 MHz, no dissipation."""
     surface = SurfaceShift(*torch.zeros(2, 1, COUNT, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64))
     matrix = RESPONSE.observation_matrix(OVERTONES, Resonator(), surface, drive())[0]
-    state = torch.zeros(COEFFICIENTS + 2, dtype=torch.float64)
+    state = torch.zeros(STATES, dtype=torch.float64)
     state[-2] = 8960.0 * 10e-9
     expected = torch.tensor([-506.79 * n for n in OVERTONES] + [0.0] * COUNT, dtype=torch.float64)
     torch.testing.assert_close(matrix @ state, expected, rtol=1e-5, atol=0)

@@ -20,7 +20,7 @@ from hmm_plating.instrument import Drive, lagged
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import require_electrochemistry
 
-DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 8  # defaults of a run
+DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 10  # defaults of a run
 PREDICTIVE_DRAWS = 800  # of all chains
 PACKAGES = ("hmm_plating", "torch", "pyro-ppl", "numpy", "numba", "arviz", "xarray")
 

@@ -19,7 +19,7 @@ SURFACE = {
     # Δf follows Sauerbrey's law for the first 2 to 3 s of plating at 1 mA/cm², then falls twice as fast
     "wetting_charge": hp.Wandering(dist.LogNormal(math.log(25.0), 0.3), correlation_time=300.0),
     # stripping at the plating current runs out of islands after 44 to 47 of 60 s; the rest goes into side products
-    "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=200.0),
+    "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=60.0),
     "noise_amplitude": 30.0,
 }
 

@@ -8,8 +8,9 @@ from arviz import InferenceData
 from hmm_plating.report.result import attributes, constant, group, variable
 from hmm_plating.report.score import Score
 
-LOW_EFFECTIVE_SAMPLE_SIZE = 0.1  # of the particles
-FEW_ANCESTORS = 20
+LOW_EFFECTIVE_SAMPLE_SIZE = 0.1  # of the particles of all chains
+FEW_ANCESTORS = 20  # in all chains
+MOSTLY_BETWEEN_CHAINS = 0.5  # of a variance
 
 
 def findings(result: InferenceData, score: Score | None) -> tuple[str, ...]:
@@ -29,9 +30,9 @@ def _filter(result: InferenceData) -> list[str]:
                 f"The log evidence is not finite at {lost} of {increments.size} steps: no particle explains the data "
                 "there. Widen the model's priors or its noise."
             )
-    particles = float(attributes(result).get("particles", np.nan))
+    particles = float(attributes(result).get("particles", np.nan)) * statistics.sizes["chain"]
     if "effective_sample_size" in statistics:
-        size = statistics["effective_sample_size"].values.astype(float)
+        size = statistics["effective_sample_size"].sum("chain").values.astype(float)
         limit = LOW_EFFECTIVE_SAMPLE_SIZE * particles if np.isfinite(particles) else 50.0
         if (share := float(np.mean(size < limit))) > 0.05:
             sentences.append(
@@ -40,14 +41,35 @@ def _filter(result: InferenceData) -> list[str]:
                 "and compare."
             )
     if "unique_ancestors" in statistics:
-        ancestors = statistics["unique_ancestors"].values.astype(float)
+        ancestors = statistics["unique_ancestors"].sum("chain").values.astype(float)
         if (fewest := float(np.nanmin(ancestors))) < FEW_ANCESTORS:
-            step = int(np.nanargmin(ancestors.min(axis=0)))
             sentences.append(
-                f"Only {fewest:.0f} particles had descendants at {statistics['time'].values[step]:.0f} s: the draws "
-                "after it are relatives of one another, too much alike in quantities that hardly change."
+                f"Only {fewest:.0f} particles had descendants at "
+                f"{statistics['time'].values[int(np.nanargmin(ancestors))]:.0f} s: the draws after it are relatives of "
+                "one another, too much alike in quantities that hardly change."
             )
-    return sentences
+    return [*sentences, *_chains(result)]
+
+
+def _chains(result: InferenceData) -> list[str]:
+    """Whether independent filters disagree: their spread then is mostly Monte Carlo error."""
+    posterior = group(result, "posterior")
+    if posterior is None or posterior.sizes.get("chain", 1) < 2:
+        return []
+    shares = {}
+    for name in ("thickness", "roughness"):
+        if name in posterior:
+            between = posterior[name].mean("draw").var("chain").values
+            total = between + posterior[name].var("draw").mean("chain").values
+            if (total > 0).any():
+                shares[name] = float(np.median(between[total > 0] / total[total > 0]))
+    listed = [f"{name} ({100 * share:.0f} %)" for name, share in shares.items() if share > MOSTLY_BETWEEN_CHAINS]
+    if not listed:
+        return []
+    return [
+        f"The chains disagree: most of the variance of {' and '.join(listed)} lies between them. Each filter alone is "
+        "too sure of itself; all together the intervals show its Monte Carlo error, and more particles narrow them."
+    ]
 
 
 def _predictions(score: Score) -> list[str]:

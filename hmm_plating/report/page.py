@@ -206,7 +206,13 @@ def _summary(result: InferenceData, cycles: int) -> str:
     facts.append(("overtones", ", ".join(map(str, overtones)), "detail"))
     if hidden:
         facts.append(("withheld from the filter", ", ".join(hidden), "detail"))
-    for name, label in (("metal", "metal"), ("model", "model"), ("particles", "particles"), ("seed", "seed")):
+    for name, label in (
+        ("metal", "metal"),
+        ("model", "model"),
+        ("particles", "particles of each chain"),
+        ("chains", "chains"),
+        ("seed", "seed"),
+    ):
         if name in given:
             facts.append((label, str(given[name]), "detail"))
     crystal = resonator(result)

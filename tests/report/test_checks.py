@@ -13,14 +13,22 @@ def test_a_sound_result_raises_nothing(result):
 def test_low_effective_sample_size_is_named(result):
     result.filter_stats["effective_sample_size"][:, :100] = 3.0
     (sentence,) = findings(result, None)
-    assert "below 40 at 56 %" in sentence
-    assert "lowest 3" in sentence
+    assert "below 80 at 56 %" in sentence
+    assert "lowest 6" in sentence
 
 
 def test_few_ancestors_are_named_with_their_time(result):
-    result.filter_stats["unique_ancestors"][1, 50] = 2
+    result.filter_stats["unique_ancestors"][1, 40] = 2  # the other chain kept 150
+    assert findings(result, None) == ()
+    result.filter_stats["unique_ancestors"][:, 50] = 2
     (sentence,) = findings(result, None)
-    assert "Only 2 particles had descendants at 101 s" in sentence
+    assert "Only 4 particles had descendants at 101 s" in sentence
+
+
+def test_chains_that_disagree_are_named(result):
+    result.posterior["roughness"][0] += 3e-9
+    (sentence,) = findings(result, None)
+    assert "most of the variance of roughness (9" in sentence
 
 
 def test_lost_evidence_is_named(result):

@@ -17,6 +17,9 @@ SURFACE = {
 INSTRUMENT = hp.InstrumentResponse(
     terms=(
         hp.LinearTerm("sensitivity", "frequency", 0.3, 4e5, lambda surface, drive: surface.frequency, mean=1.0),
+        hp.LinearTerm(
+            "box", "frequency", 0.1, 20.0, lambda s, d: s.frequency, common=0.5, smooth=1.0, accumulated=True
+        ),
         hp.LinearTerm("current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
         hp.LinearTerm("baseline", "frequency", 30.0, 6000.0, lambda surface, drive: 1.0),
         hp.LinearTerm(

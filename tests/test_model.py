@@ -106,6 +106,17 @@ def test_a_flat_film_shifts_as_sauerbrey_says(model: PlatingModel, base: float) 
     assert float(shift.dissipation.abs().max()) < 2e-8
 
 
+@pytest.mark.parametrize("formed", [0.0, 0.25, 1.0])
+def test_nuclei_are_felt_as_their_charge_flows(model: PlatingModel, formed: float) -> None:
+    """Placed at once, paid for later: the shift grows from 0 with the part of the charge that has flowed."""
+    whole = film(26e-9)
+    metal = model.metal.charge_per_volume * morphology.thickness(whole.order_parameter, 4e-9, whole.base_thickness)
+    shift = model.surface_shift(whole._replace(deferred_charge=(formed - 1) * metal))
+    expected = model.surface_shift(whole)
+    torch.testing.assert_close(shift.frequency, formed * expected.frequency, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(shift.dissipation, formed * expected.dissipation, rtol=1e-9, atol=1e-15)
+
+
 def film(thickness: float) -> transition.State:
     profile = morphology.film(torch.tensor([thickness], dtype=torch.float64), 24, 16e-9, 4e-9)
     return transition.initial_state(profile.expand(1, 24, 32).contiguous())
@@ -141,9 +152,11 @@ def joint_gaussian(model: PlatingModel, shifts: list[SurfaceShift], drive: Drive
     belief = model.instrument.initial(model.overtones)
     means, blocks = [belief.mean], [[belief.covariance]]  # blocks[s][t] = cov(x_s, x_t), s ≥ t
     matrices = []
+    before = torch.zeros(1, len(model.overtones), dtype=torch.float64)
     for t, shift in enumerate(shifts):
         step = at(drive, t)
-        matrix, offset, process = model.instrument.dynamics(model.overtones, step)
+        matrix, offset, process = model.instrument.dynamics(model.overtones, step, shift.frequency - before)
+        before = shift.frequency
         means.append(matrix @ means[-1] + offset)
         row = [matrix @ block for block in blocks[-1]]
         blocks.append([*row, row[-1] @ matrix.T + process])

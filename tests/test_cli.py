@@ -555,8 +555,8 @@ def test_a_page_that_cannot_be_written_is_refused(run: Callable[..., Outcome], r
         ("lag_times=(4.0,)", "lag_times=()", ["IndexError while the model ran"]),
         ("height=96e-9", "height=48e-9", ["box too low for this deposit", "make the box at least"]),
         ('"nucleus_radius": 9e-9', '"nucleus_radius": 5e-9', ["median radius 5e-09 m of the nuclei is under half"]),
-        ("drive.lagged_current[0]", "int('x')", ["line 20: ValueError while the model ran: invalid literal"]),
-        ("drive.lagged_current[0]", "drive.no_such_thing", ["line 20: AttributeError while the model ran"]),
+        ("drive.lagged_current[0]", "int('x')", ["line {old}: ValueError while the model ran: invalid literal"]),
+        ("drive.lagged_current[0]", "drive.no_such_thing", ["line {old}: AttributeError while the model ran"]),
     ],
 )
 @pytest.mark.parametrize("command", ["filter", "simulate"])
@@ -574,6 +574,8 @@ def test_a_model_that_fails_says_where(
     assert text.count(old) == 1
     model = tmp_path / "mine.py"
     model.write_text(text.replace(old, new))
+    line = 1 + text[: text.index(old)].count("\n")
+    expected = [words.replace("{old}", str(line)) for words in expected]
     words = (
         [*files, "--model", model] if command == "filter" else ["--model", model, "--current", "4", "--sampling", "2"]
     )

@@ -267,13 +267,21 @@ def transform(re, im, out_re, out_im, cosine, sine, sign):
             for q in range(re.shape[2]):
                 to_re[q] = 0.0
                 to_im[q] = 0.0
-            for x in range(re.shape[2]):
+            for x in range(0, re.shape[2], 2):  # two at a time: half the traffic on the sums
                 a, b = re[lane, z, x], im[lane, z, x]
                 sa, sb = sign * a, sign * b
                 c, s = cosine[x], sine[x]
+                if x + 1 == re.shape[2]:
+                    for q in range(re.shape[2]):
+                        to_re[q] += c[q] * a - s[q] * sb
+                        to_im[q] += c[q] * b + s[q] * sa
+                    break
+                d, e = re[lane, z, x + 1], im[lane, z, x + 1]
+                sd, se = sign * d, sign * e
+                c1, s1 = cosine[x + 1], sine[x + 1]
                 for q in range(re.shape[2]):
-                    to_re[q] += c[q] * a - s[q] * sb
-                    to_im[q] += c[q] * b + s[q] * sa
+                    to_re[q] += c[q] * a - s[q] * sb + c1[q] * d - s1[q] * se
+                    to_im[q] += c[q] * b + s[q] * sa + c1[q] * e + s1[q] * sd
 
 
 @_inlined

@@ -10,46 +10,43 @@ from functools import lru_cache
 
 import numpy as np
 
-from hmm_plating.emission.lattice import (
-    DOWNWARD,
-    LEVEL,
-    UPWARD,
-    VELOCITIES,
-    WEIGHTS,
-    Relaxation,
-    collision_matrix,
-)
+from hmm_plating.emission.lattice import Lattice, Relaxation, collision_matrix
 
 _DOUBLINGS = 60  # the mean pressure decays only as 1/height; 2^60 rows bring it to round-off
+_OPAQUE = 1e-20  # a slab that transmits less reflects as the half space
 
 
-@lru_cache(maxsize=256)
-def reflection(relaxation: Relaxation, width: int) -> np.ndarray:
+@lru_cache(maxsize=64)
+def reflection(lattice: Lattice, relaxation: Relaxation, period: tuple[int, ...]) -> np.ndarray:
     """Reflection R(q): populations that fall into the top row from those that leave it upwards.
 
     Args:
-        relaxation: collision of the liquid.
-        width: number of cells of the lateral period.
+        lattice, relaxation: collision of the liquid.
+        period: cells of the lateral period, (x,) or (z, x).
 
     Returns:
-        complex (width, 3, 3): mode as in numpy.fft, DOWNWARD arriving, UPWARD leaving (post-collision).
+        complex (*period, lane, lane): modes as in numpy.fft, `downward` arriving, `upward` leaving (post-collision).
         W⁻¹R is symmetric under q → −q (reciprocity), so the whole operator stays complex symmetric.
     """
-    collision = collision_matrix(relaxation)
-    mode = 2 * np.pi * np.fft.fftfreq(width)
-    phase = np.exp(-1j * mode[:, None] * VELOCITIES[:, 0])
-    identity = np.eye(3)
+    collision = collision_matrix(lattice, relaxation)
+    upward, level = lattice.upward, lattice.level
+    modes = np.meshgrid(*(2 * np.pi * np.fft.fftfreq(cells) for cells in period), indexing="ij")
+    lateral = lattice.velocities[:, [2, 0][-len(period) :]]
+    phase = np.exp(-1j * sum(np.multiply.outer(q.reshape(-1), c) for q, c in zip(modes, lateral.T, strict=True)))
+    lanes = len(upward)
+    identity = np.eye(lanes)
 
     # one row: level populations eliminated, so that it maps arriving (up, down) to leaving (up, down)
-    vertical = np.concatenate([UPWARD, DOWNWARD])
-    level = np.linalg.solve(
-        identity - phase[:, LEVEL, None] * collision[np.ix_(LEVEL, LEVEL)],
-        phase[:, LEVEL, None] * collision[np.ix_(LEVEL, vertical)],
+    vertical = np.concatenate([upward, lattice.downward])
+    held = np.linalg.solve(
+        np.eye(len(level)) - phase[:, level, None] * collision[np.ix_(level, level)],
+        phase[:, level, None] * collision[np.ix_(level, vertical)],
     )
-    row = collision[np.ix_(vertical, vertical)] + collision[np.ix_(vertical, LEVEL)] @ level
+    row = collision[np.ix_(vertical, vertical)] + collision[np.ix_(vertical, level)] @ held
     row = phase[:, vertical, None] * row
-    up_transmission, down_reflection = row[:, :3, :3], row[:, :3, 3:]
-    up_reflection, down_transmission = row[:, 3:, :3], row[:, 3:, 3:]
+    up_transmission, down_reflection = row[:, :lanes, :lanes], row[:, :lanes, lanes:]
+    up_reflection, down_transmission = row[:, lanes:, :lanes], row[:, lanes:, lanes:]
+    response, pending = up_reflection.copy(), np.arange(len(phase))
     for _ in range(_DOUBLINGS):
         between = np.linalg.inv(identity - down_reflection @ up_reflection)
         up_between = between @ up_transmission
@@ -60,9 +57,15 @@ def reflection(relaxation: Relaxation, width: int) -> np.ndarray:
             up_transmission @ up_between,
             down_transmission @ (down_transmission + up_reflection @ down_between),
         )
-    response = up_reflection * phase[:, None, UPWARD]
+        response[pending] = up_reflection
+        open_ = np.abs(up_transmission).max(axis=(1, 2)) > _OPAQUE
+        pending = pending[open_]
+        up_reflection, down_reflection, up_transmission, down_transmission = (
+            part[open_] for part in (up_reflection, down_reflection, up_transmission, down_transmission)
+        )
+    response *= phase[:, None, upward]
     # No net flow crosses the boundary, so the mean pressure is free; letting its mode leave fixes it without a load.
-    weights = WEIGHTS[UPWARD]
-    response[0] -= np.outer(weights, np.ones(3)) / weights.sum()
+    weights = lattice.weights[upward]
+    response[0] -= np.outer(weights, np.ones(lanes)) / weights.sum()
     response.setflags(write=False)
-    return response
+    return response.reshape(*period, lanes, lanes)

@@ -1,4 +1,4 @@
-"""The D2Q9 lattice and its two-relaxation-time collision, in the frame that oscillates with e^{iωt}.
+"""The lattices D2Q9 and D3Q19 and their two-relaxation-time collision, in the frame that oscillates with e^{iωt}.
 
 A stationary amplitude f_i obeys f_i(x + c_i) = (C f)_i(x), with C diagonal in the moments of the linear equilibrium
 w_i (ρ + 3 c_i·j): density keeps its value, momentum is multiplied by a complex factor (the inertia iωρu is a linear
@@ -6,21 +6,68 @@ drag), the remaining even and odd moments by real ones. Written so, the time ste
 liquid is incompressible, a fully solid cell is exactly half-way bounce-back, and at a fixed product of the two
 relaxation times the solution hardly depends on either (Ginzburg, Verhaeghe and d'Humières, Commun. Comput. Phys. 3
 (2008) 427).
+
+Summed over its velocities along z, D3Q19 is D2Q9, weights and collision included: what does not vary along z obeys the
+same equations on both, so relaxation and wall calibration are derived once.
 """
 
 from __future__ import annotations
 
 import cmath
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-VELOCITIES = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1)])  # (x, y)
-WEIGHTS = np.array([4 / 9] + 4 * [1 / 9] + 4 * [1 / 36])
-OPPOSITE = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7])
-UPWARD = np.array([3, 5, 8])
-DOWNWARD = OPPOSITE[UPWARD]
-LEVEL = np.array([0, 1, 2])
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Velocities and weights of a lattice; each velocity of odd index is followed by its opposite.
+
+    Attributes:
+        velocities: (population, dimension), components x, y and, in three dimensions, z.
+        weights: (population,).
+    """
+
+    velocities: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def dimensions(self) -> int:
+        return self.velocities.shape[1]
+
+    @property
+    def opposite(self) -> np.ndarray:
+        """Index of the velocity −c_i, (population,)."""
+        index = np.arange(len(self.weights))
+        return np.where(index == 0, 0, index + 2 * (index % 2) - 1)
+
+    @property
+    def upward(self) -> np.ndarray:
+        """Populations that leave the top row."""
+        return np.flatnonzero(self.velocities[:, 1] > 0)
+
+    @property
+    def downward(self) -> np.ndarray:
+        """Their opposites, in the same order."""
+        return self.opposite[self.upward]
+
+    @property
+    def level(self) -> np.ndarray:
+        """Populations that stay in their row."""
+        return np.flatnonzero(self.velocities[:, 1] == 0)
+
+
+def _lattice(halves: list[tuple[int, ...]], weight_by_speed: list[float]) -> Lattice:
+    velocities = np.array([(0,) * len(halves[0])] + [sign * np.array(c) for c in halves for sign in (1, -1)])
+    return Lattice(velocities, np.array(weight_by_speed)[(velocities**2).sum(axis=1)])
+
+
+D2Q9 = _lattice([(1, 0), (0, 1), (1, 1), (1, -1)], [4 / 9, 1 / 9, 1 / 36])
+D3Q19 = _lattice(
+    [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, -1, 0), (1, 0, 1), (1, 0, -1), (0, 1, 1), (0, 1, -1)],
+    [1 / 3, 1 / 18, 1 / 36],
+)
 
 EVEN = 0.6  # relaxation factor of the stress; steps of the solver vary little between 0.5 and 0.8, more below
 MAGIC = 1 / 12  # (τ₊ − ½)(τ₋ − ½): smallest error of rough walls among 1/12, 1/8, 3/16, 1/4
@@ -35,7 +82,7 @@ class Relaxation(NamedTuple):
 
 
 def relaxation(wavenumber: complex) -> Relaxation:
-    """Collision in which a plane shear wave decays exactly as e^{−ky}.
+    """Collision in which a plane shear wave decays exactly as e^{−ky}, on either lattice.
 
     Args:
         wavenumber: kΔx = (1 + i) Δx/δ, the decay per cell [1].
@@ -52,12 +99,13 @@ def relaxation(wavenumber: complex) -> Relaxation:
     return Relaxation(odd + share * (1 - odd), EVEN, odd)
 
 
-def collision_matrix(relaxation: Relaxation) -> np.ndarray:
-    """C of the pure liquid, complex (9, 9); commutes with reversal, and C_ij w_j is symmetric."""
-    reversal = np.eye(9)[OPPOSITE]
-    density = np.outer(WEIGHTS, np.ones(9))
-    momentum = 3 * WEIGHTS[:, None] * (VELOCITIES @ VELOCITIES.T)
-    even, odd = (np.eye(9) + reversal) / 2, (np.eye(9) - reversal) / 2
+def collision_matrix(lattice: Lattice, relaxation: Relaxation) -> np.ndarray:
+    """C of the pure liquid, complex (population, population); commutes with reversal, and C_ij w_j is symmetric."""
+    identity = np.eye(len(lattice.weights))
+    reversal = identity[lattice.opposite]
+    density = np.outer(lattice.weights, np.ones(len(lattice.weights)))
+    momentum = 3 * lattice.weights[:, None] * (lattice.velocities @ lattice.velocities.T)
+    even, odd = (identity + reversal) / 2, (identity - reversal) / 2
     return (
         density
         + relaxation.even * (even - density)

@@ -14,19 +14,20 @@ from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 class _LoadImpedance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, solid_fraction: Tensor, arguments: tuple, tolerance: float, absolute: float) -> Tensor:
-        solution = solve(solid_fraction, *arguments, tolerance=tolerance, absolute_tolerance=absolute, whole_box=True)
+    def forward(ctx: Any, solid_fraction: Tensor, arguments: tuple, options: dict[str, Any]) -> Tensor:
+        solution = solve(solid_fraction, *arguments, **options, whole_box=True)
         ctx.save_for_backward(solid_fraction, solution.field)
-        ctx.arguments = arguments
+        ctx.arguments, ctx.dimensions = arguments, options["dimensions"]
         return solution.load
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *cotangent: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *cotangent: Tensor) -> tuple[Tensor, None, None]:
         solid_fraction, field = ctx.saved_tensors
-        gradient = sensitivity(solid_fraction, field, *ctx.arguments)
-        pulled = (cotangent[0].conj()[..., None, None] * gradient).real.sum(-3)
-        return pulled.to(solid_fraction.dtype), None, None, None
+        gradient = sensitivity(solid_fraction, field, *ctx.arguments, dimensions=ctx.dimensions)
+        cells = (...,) + (None,) * ctx.dimensions
+        pulled = (cotangent[0].conj()[cells] * gradient).real.sum(-1 - ctx.dimensions)
+        return pulled.to(solid_fraction.dtype), None, None
 
 
 def load_impedance(
@@ -39,20 +40,24 @@ def load_impedance(
     *,
     tolerance: float = 1e-4,
     absolute_tolerance: float = 1e-4,
+    dimensions: int = 2,
 ) -> Tensor:
     """Z_L above the crystal plane y = 0, by the frequency-domain lattice Boltzmann method.
 
     Source: Johannsmann et al., Adv. Theory Simul. 2401373.
 
     Args:
-        solid_fraction: (..., y, x) in [0, 1], row 0 at the crystal, x periodic and the direction of shear. The box need
-            not be higher than the metal: the half space of liquid above it is exact.
+        solid_fraction: (..., y, x), or (..., z, y, x) with dimensions=3, in [0, 1]; row y = 0 at the crystal, x and z
+            periodic, x the direction of shear. Leading dimensions are the batch. The box need not be higher than the
+            metal: the half space of liquid above it is exact.
         spacing: cell size [m].
         overtones: odd orders n.
         electrolyte, resonator: density and viscosity; f0 and Z_q.
         metal: where given, its inertia iωρ_s × areal volume is added; the liquid alone otherwise.
         tolerance: accepted error of the solver, relative to the excess over the flat surface [1].
         absolute_tolerance: or its accepted error in Δf [Hz], whichever is larger.
+        dimensions: 2 or 3, those of a surface: a shape alone cannot tell (z, y, x) from a batch of (y, x), so surfaces
+            are two-dimensional unless this says otherwise.
 
     Returns:
         complex (..., overtone) [Pa s/m], differentiable in `solid_fraction`.
@@ -61,8 +66,11 @@ def load_impedance(
         InputError, ConvergenceError: as `solve`.
     """
     arguments = (spacing, overtones, electrolyte, resonator, metal)
+    options: dict[str, Any] = {
+        "tolerance": tolerance,
+        "absolute_tolerance": absolute_tolerance,
+        "dimensions": dimensions,
+    }
     if torch.is_grad_enabled() and solid_fraction.requires_grad:
-        return _LoadImpedance.apply(solid_fraction, arguments, tolerance, absolute_tolerance)
-    return solve(
-        solid_fraction, *arguments, tolerance=tolerance, absolute_tolerance=absolute_tolerance, keep_field=False
-    ).load
+        return _LoadImpedance.apply(solid_fraction, arguments, options)
+    return solve(solid_fraction, *arguments, **options, keep_field=False).load

@@ -12,79 +12,96 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from hmm_plating.emission.lattice import DOWNWARD, OPPOSITE, UPWARD, VELOCITIES, WEIGHTS, Relaxation, collision_matrix
+from hmm_plating.emission.lattice import D2Q9, D3Q19, Lattice, Relaxation, collision_matrix
 
 
 class Operator(NamedTuple):
     """One frozen surface at one overtone.
 
     Attributes:
-        collision: C of the liquid, complex (9, 9).
-        reflection: R of the half space, complex (x, 3, 3).
-        saturation: B, complex (y, x), 0 in solid cells.
-        solid: bool (y, x), cells without unknowns; none in the top row.
+        lattice: D2Q9 where cells are (y, x), D3Q19 where they are (z, y, x).
+        collision: C of the liquid, complex (population, population).
+        reflection: R of the half space, complex ([z,] x, lane, lane).
+        saturation: B, complex ([z,] y, x), 0 in solid cells.
+        solid: bool ([z,] y, x), cells without unknowns; none in the top row.
     """
 
+    lattice: Lattice
     collision: Tensor
     reflection: Tensor
     saturation: Tensor
     solid: Tensor
 
+    def per_population(self, values: np.ndarray) -> Tensor:
+        """One number per population, shaped to multiply fields ([z,] y, x)."""
+        return torch.as_tensor(values).reshape(-1, *(1,) * self.lattice.dimensions)
+
+    def upstream(self, field: Tensor) -> Tensor:
+        """Field (population, [z,] row, x) read one velocity upstream, periodic in every direction."""
+        axes = (-1, -2, -3)[: self.lattice.dimensions]  # of x, y, z
+        return torch.stack(
+            [f.roll(tuple(c), axes) for f, c in zip(field, self.lattice.velocities.tolist(), strict=True)]
+        )
+
 
 def operator(relaxation: Relaxation, reflection: Tensor, saturation: Tensor, solid: Tensor) -> Operator:
     """Assemble the operator of one surface; arguments as the attributes of Operator."""
-    return Operator(torch.as_tensor(collision_matrix(relaxation)), reflection, saturation, solid)
+    lattice = D2Q9 if solid.ndim == 2 else D3Q19
+    return Operator(lattice, torch.as_tensor(collision_matrix(lattice, relaxation)), reflection, saturation, solid)
 
 
 def collide(system: Operator, arriving: Tensor) -> Tensor:
-    """C f, complex (9, y, x)."""
-    liquid = torch.einsum("ij,jyx->iyx", system.collision, arriving)
-    return torch.where(system.solid, 0, liquid + system.saturation * (arriving[OPPOSITE] - liquid))
+    """C f, complex (population, [z,] y, x)."""
+    liquid = torch.einsum("ij,j...->i...", system.collision, arriving)
+    held = system.saturation * (arriving[system.lattice.opposite] - liquid)
+    return torch.where(system.solid, 0, liquid + held)
 
 
 def bounced(system: Operator) -> Tensor:
-    """Links whose upstream cell is solid or crystal, bool (9, y, x)."""
-    width = system.solid.shape[1]
-    closed = torch.cat([torch.ones(1, width, dtype=torch.bool), system.solid, torch.zeros(1, width, dtype=torch.bool)])
-    links = torch.stack([closed.roll((int(c[1]), int(c[0])), (0, 1))[1:-1] for c in VELOCITIES])
+    """Links whose upstream cell is solid or crystal, bool (population, [z,] y, x)."""
+    row = torch.ones_like(system.solid[..., :1, :])
+    closed = torch.cat([row, system.solid, ~row], -2)
+    links = system.upstream(closed.expand(len(system.lattice.weights), *closed.shape))[..., 1:-1, :]
     links[0] = False
     return links & ~system.solid
 
 
 def stream(system: Operator, leaving: Tensor) -> Tensor:
-    """S F, complex (9, y, x)."""
-    padded = torch.nn.functional.pad(leaving, (0, 0, 1, 1))
-    arriving = torch.stack([padded[i].roll((int(c[1]), int(c[0])), (0, 1))[1:-1] for i, c in enumerate(VELOCITIES)])
-    response = torch.einsum("qij,jq->iq", system.reflection, torch.fft.fft(leaving[UPWARD, -1]))
+    """S F, complex (population, [z,] y, x)."""
+    upward, downward, opposite = system.lattice.upward, system.lattice.downward, system.lattice.opposite
+    lateral = tuple(range(1, system.lattice.dimensions))
+    arriving = system.upstream(torch.nn.functional.pad(leaving, (0, 0, 1, 1)))[..., 1:-1, :]
+    rising = torch.fft.fftn(leaving[upward][..., -1, :], dim=lateral)
     top = torch.zeros_like(arriving)
-    top[DOWNWARD, -1] = torch.fft.ifft(response)
-    falling = torch.zeros(9, 1, 1, dtype=torch.bool)
-    falling[DOWNWARD] = True
-    highest = torch.zeros_like(system.solid)
-    highest[-1] = True
-    arriving = torch.where(falling & highest, top, arriving)
-    arriving = torch.where(bounced(system), leaving[OPPOSITE], arriving)
+    reflected = torch.einsum("...ij,j...->i...", system.reflection, rising)
+    top[..., -1, :][downward] = torch.fft.ifftn(reflected, dim=lateral)
+    falling = torch.zeros_like(arriving, dtype=torch.bool)
+    falling[..., -1, :][downward] = True
+    arriving = torch.where(falling, top, arriving)
+    arriving = torch.where(bounced(system), leaving[opposite], arriving)
     return torch.where(system.solid, 0, arriving)
 
 
-def bilinear(left: Tensor, right: Tensor) -> Tensor:
+def bilinear(system: Operator, left: Tensor, right: Tensor) -> Tensor:
     """Leftᵀ W⁻¹P right (no conjugation)."""
-    return (left / torch.as_tensor(WEIGHTS)[:, None, None] * right[OPPOSITE]).sum()
+    return (left / system.per_population(system.lattice.weights) * right[system.lattice.opposite]).sum()
 
 
 def motion(system: Operator) -> tuple[Tensor, Tensor]:
-    """Source β, complex (9, y, x), and the constant of the load."""
-    push = torch.as_tensor(6 * WEIGHTS * VELOCITIES[:, 0])[:, None, None]
+    """Source β, complex (population, [z,] y, x), and the constant of the load."""
+    weights = system.per_population(system.lattice.weights)
+    push = 6 * weights * system.per_population(system.lattice.velocities[:, 0])
     cells = torch.where(system.solid, 0, push * system.saturation)
     links = torch.where(bounced(system), push, 0).to(cells.dtype)
     source = stream(system, cells) + links
     constant = (
         2 * torch.where(system.solid, 0, system.saturation).sum()
-        + (links**2 / torch.as_tensor(6 * WEIGHTS)[:, None, None]).sum()
-        + (bilinear(cells, source) + bilinear(cells, links)) / 3
+        + (links**2 / (6 * weights)).sum()
+        + (bilinear(system, cells, source) + bilinear(system, cells, links)) / 3
     )
     return source, constant
 
@@ -94,4 +111,4 @@ def corrected_load(system: Operator, field: Tensor) -> Tensor:
     source, constant = motion(system)
     leaving = collide(system, field)
     residual = source - field + stream(system, leaving)
-    return constant + (bilinear(source, leaving) + bilinear(residual, leaving)) / 3
+    return constant + (bilinear(system, source, leaving) + bilinear(system, residual, leaving)) / 3

@@ -17,7 +17,7 @@ from torch import Tensor
 from hmm_plating.emission import kernels
 from hmm_plating.emission.closed_form import Overtones, angular_frequencies, kanazawa_gordon
 from hmm_plating.emission.half_space import reflection
-from hmm_plating.emission.lattice import Relaxation, relaxation
+from hmm_plating.emission.lattice import D2Q9, D3Q19, Lattice, Relaxation, relaxation
 from hmm_plating.emission.saturation import bare_load, calibrate
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
@@ -34,7 +34,8 @@ class Solution(NamedTuple):
 
     Attributes:
         load: Z_L, complex (..., overtone) [Pa s/m].
-        field: arriving populations, real and imaginary planes, (..., overtone, 18, y, x) [1]; empty if not kept.
+        field: arriving populations, real and imaginary planes, (..., overtone, 18, y, x), in three dimensions
+            (..., overtone, 38, z, y, x) [1]; empty if not kept.
         applications: operator applications, int (..., overtone).
         estimated_error: of the load (..., overtone) [Pa s/m].
     """
@@ -48,6 +49,7 @@ class Solution(NamedTuple):
 class _Lattices(NamedTuple):
     """What the kernels need of each overtone, stacked; `unit` [Pa s/m] is the load of one lattice unit."""
 
+    lattice: Lattice
     relaxations: list[Relaxation]
     saturation_terms: np.ndarray
     ghost_terms: np.ndarray
@@ -61,7 +63,7 @@ class _Lattices(NamedTuple):
 
 
 def _lattices(
-    spacing: float, overtones: Overtones, electrolyte: Electrolyte, resonator: Resonator, width: int
+    spacing: float, overtones: Overtones, electrolyte: Electrolyte, resonator: Resonator, period: tuple[int, ...]
 ) -> _Lattices:
     omegas = angular_frequencies(overtones, resonator).tolist()
     cells = [spacing / electrolyte.penetration_depth(omega) for omega in omegas]
@@ -77,13 +79,16 @@ def _lattices(
     calibrations = [calibrate(*pair) for pair in pairs]
     # a cell's drag 1 − m acts on its velocity, the mean of momentum before and after, (1 + m)/2 of what arrives
     momenta = np.array([r.momentum for r in relaxations])
+    lattice = D2Q9 if len(period) == 1 else D3Q19
+    reflections = np.array([reflection(lattice, r, period) for r in relaxations])
     inertia = 1j * np.array(omegas) * electrolyte.density * spacing
     return _Lattices(
+        lattice,
         relaxations,
         np.array([c.saturation for c in calibrations]),
         np.array([c.ghost for c in calibrations]),
         np.array([bare_load(*pair) for pair in pairs]),
-        np.array([reflection(r, width) for r in relaxations]),
+        reflections.reshape(len(pairs), *(1,) * (2 - len(period)), *reflections.shape[1:]),
         inertia * (1 + momenta) / (2 * (1 - momenta)),
     )
 
@@ -101,9 +106,16 @@ def _in_threads(work: Callable[[int, int], None], surfaces: int, orders: int) ->
             finished.result()
 
 
-def _check(solid_fraction: Tensor, spacing: float, tolerance: float) -> np.ndarray:
-    if solid_fraction.ndim < 2 or 0 in solid_fraction.shape:
-        raise InputError(f"solid_fraction must be (..., y, x) and not empty, got shape {tuple(solid_fraction.shape)}")
+def _check(solid_fraction: Tensor, spacing: float, tolerance: float, dimensions: int) -> np.ndarray:
+    """Fractions as (surface, z, y, x), with one z in two dimensions."""
+    if dimensions not in (2, 3):
+        raise InputError(f"dimensions must be 2 or 3, got {dimensions!r}")
+    if solid_fraction.ndim < dimensions or 0 in solid_fraction.shape:
+        cells = "(..., y, x)" if dimensions == 2 else "(..., z, y, x)"
+        raise InputError(
+            f"solid_fraction must be {cells} and not empty in {dimensions} dimensions, "
+            f"got shape {tuple(solid_fraction.shape)}"
+        )
     if not (isinstance(spacing, int | float) and math.isfinite(spacing) and spacing > 0):
         raise InputError(f"spacing must be a positive length in metres, got {spacing!r}")
     if not tolerance > 0:
@@ -114,7 +126,14 @@ def _check(solid_fraction: Tensor, spacing: float, tolerance: float) -> np.ndarr
             f"solid_fraction must lie in [0, 1] everywhere, found {fraction.min():.6g} to {fraction.max():.6g}"
             + (" and NaN" if np.isnan(fraction).any() else "")
         )
-    return np.ascontiguousarray(fraction).reshape(-1, *fraction.shape[-2:])
+    depth = fraction.shape[-3] if dimensions == 3 else 1
+    return np.ascontiguousarray(fraction).reshape(-1, depth, *fraction.shape[-2:])
+
+
+def _transform(cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of a Fourier transform, each (cells, cells)."""
+    angle = 2 * math.pi / cells * np.outer(np.arange(cells), np.arange(cells))
+    return np.cos(angle), np.sin(angle)
 
 
 def solve(
@@ -131,6 +150,7 @@ def solve(
     initial_guess: Tensor | None = None,
     keep_field: bool = True,
     whole_box: bool = False,
+    dimensions: int = 2,
 ) -> Solution:
     """Load impedance of frozen surfaces, with the field that starts the next solve.
 
@@ -138,7 +158,8 @@ def solve(
     bilinear form of the load, whose estimate therefore converges with the square of the field's error.
 
     Args:
-        solid_fraction: (..., y, x) in [0, 1], row 0 at the crystal, x periodic and the direction of shear.
+        solid_fraction: (..., y, x), or (..., z, y, x) with dimensions=3, in [0, 1]; row y = 0 at the crystal, x and z
+            periodic, x the direction of shear. Leading dimensions are the batch.
         spacing: cell size Δx [m].
         overtones: odd orders n.
         electrolyte, resonator: density and viscosity; f0 and Z_q.
@@ -146,47 +167,50 @@ def solve(
         tolerance: accepted error relative to the excess over the flat surface [1].
         absolute_tolerance: accepted error of the frequency shift Δf [Hz], whichever of the two is larger.
         applications: upper limit of operator applications.
-        initial_guess: `field` of a similar batch, (..., overtone, 18, y, x); float32 will do, and is converted one
-            surface and overtone at a time.
+        initial_guess: `field` of a similar batch; float32 will do, and is converted one surface and overtone at a time.
         keep_field: whether `field` is wanted, to start the next solve or for `sensitivity`.
         whole_box: solve also the liquid rows above the metal; changes nothing but gives `sensitivity` there.
+        dimensions: 2 or 3, those of a surface: a shape alone cannot tell (z, y, x) from a batch of (y, x), so surfaces
+            are two-dimensional unless this says otherwise.
 
     Returns:
         Solution.
 
     Raises:
-        InputError: fractions outside [0, 1], spacing or tolerance not positive, an overtone not odd and positive.
+        InputError: fractions outside [0, 1] or of fewer dimensions than stated, dimensions other than 2 and 3,
+            spacing or tolerance not positive, an overtone not odd and positive.
         ConvergenceError: the limit of applications was reached.
     """
-    fraction = _check(solid_fraction, spacing, tolerance)
-    surfaces, height, width = fraction.shape
-    lattice = _lattices(spacing, overtones, electrolyte, resonator, width)
-    orders = len(lattice.relaxations)
-    batch = solid_fraction.shape[:-2]
-    shape = (surfaces, orders, 18, height, width)
+    fraction = _check(solid_fraction, spacing, tolerance, dimensions)
+    surfaces, depth, height, width = fraction.shape
+    lattice = _lattices(spacing, overtones, electrolyte, resonator, (width,) if dimensions == 2 else (depth, width))
+    stencil = kernels.stencil(lattice.lattice)
+    orders, planes = len(lattice.relaxations), 2 * len(stencil.weights)
+    batch, cells = solid_fraction.shape[:-dimensions], solid_fraction.shape[-dimensions:]
+    shape = (surfaces, orders, planes, depth, height, width)
     if initial_guess is not None:
-        if tuple(initial_guess.shape) != (*batch, *shape[1:]):
-            raise InputError(f"initial_guess must have shape {(*batch, *shape[1:])}, got {tuple(initial_guess.shape)}")
+        expected = (*batch, orders, planes, *cells)
+        if tuple(initial_guess.shape) != expected:
+            raise InputError(f"initial_guess must have shape {expected}, got {tuple(initial_guess.shape)}")
         guess = initial_guess.numpy().reshape(shape)
     field = np.empty(shape if keep_field else (0, *shape[1:]))
     hertz = math.pi * resonator.impedance / resonator.fundamental_frequency  # load of 1 Hz
-    angle = 2 * math.pi / width * np.outer(np.arange(width), np.arange(width))
-    cosine, sine = np.cos(angle), np.sin(angle)
+    fourier = (*_transform(width), *_transform(depth))
     accepted = absolute_tolerance * hertz / np.abs(lattice.unit)
     load = np.empty((surfaces, orders), np.complex128)
     count, status = np.empty((2, surfaces, orders), np.int64)
     error = np.empty((surfaces, orders))
-    nothing = np.empty((0, height, width))
+    nothing = np.empty((0, depth, height, width))
 
     def solve_one(surface: int, order: int) -> None:
         load[surface, order], count[surface, order], error[surface, order], status[surface, order] = (
             kernels.solve_surface(
+                stencil,
                 fraction[surface],
                 *lattice.collision(order),
                 lattice.flat_load[order],
                 lattice.reflections[order],
-                cosine,
-                sine,
+                fourier,
                 SOLID,
                 tolerance,
                 accepted[order],
@@ -210,11 +234,13 @@ def solve(
     impedance = flat + torch.from_numpy((load - lattice.flat_load) * lattice.unit)
     if metal is not None:
         omega = angular_frequencies(overtones, resonator)
-        areal_mass = metal.density * spacing * torch.from_numpy(fraction.sum(axis=(1, 2)) / width)
+        areal_mass = metal.density * spacing * torch.from_numpy(fraction.sum(axis=(1, 2, 3)) / (depth * width))
         impedance = impedance + 1j * omega * areal_mass[:, None]
     return Solution(
         impedance.reshape(*batch, orders),
-        torch.from_numpy(field).reshape(*batch, *shape[1:]) if len(field) else torch.empty(0, dtype=torch.float64),
+        torch.from_numpy(field).reshape(*batch, orders, planes, *cells)
+        if len(field)
+        else torch.empty(0, dtype=torch.float64),
         torch.from_numpy(count).reshape(*batch, orders),
         torch.from_numpy(error * np.abs(lattice.unit)).reshape(*batch, orders),
     )
@@ -228,22 +254,25 @@ def sensitivity(
     electrolyte: Electrolyte,
     resonator: Resonator,
     metal: Metal | None = None,
+    *,
+    dimensions: int = 2,
 ) -> Tensor:
-    """∂Z_L/∂(solid fraction of each cell) from a solved field, complex (..., overtone, y, x) [Pa s/m].
+    """∂Z_L/∂(solid fraction of each cell) from a solved field, complex (..., overtone, [z,] y, x) [Pa s/m].
 
     Reciprocity makes the solution its own adjoint, so no further system is solved. The relative error is that of the
     field, the square root of the load's. Full cells carry what liquid they get rigidly. Rows above the highest metal
     are right only if the field was solved with whole_box=True.
     """
-    fraction = _check(solid_fraction, spacing, 1.0)
-    surfaces, height, width = fraction.shape
-    lattice = _lattices(spacing, overtones, electrolyte, resonator, width)
+    fraction = _check(solid_fraction, spacing, 1.0, dimensions)
+    surfaces, depth, height, width = fraction.shape
+    lattice = _lattices(spacing, overtones, electrolyte, resonator, (width,) if dimensions == 2 else (depth, width))
     orders = len(lattice.relaxations)
-    fields = field.numpy().reshape(surfaces, orders, 18, height, width)
-    gradient = np.empty((surfaces, orders, height, width), np.complex128)
+    fields = field.numpy().reshape(surfaces, orders, -1, depth, height, width)
+    gradient = np.empty((surfaces, orders, depth, height, width), np.complex128)
 
     def differentiate_one(surface: int, order: int) -> None:
         kernels.surface_sensitivity(
+            kernels.stencil(lattice.lattice),
             fraction[surface],
             *lattice.collision(order),
             SOLID,
@@ -252,8 +281,8 @@ def sensitivity(
         )
 
     _in_threads(differentiate_one, surfaces, orders)
-    result = torch.from_numpy(gradient * lattice.unit[:, None, None])
+    result = torch.from_numpy(gradient * lattice.unit[:, None, None, None])
     if metal is not None:
         omega = angular_frequencies(overtones, resonator)
-        result = result + (1j * omega * metal.density * spacing / width)[:, None, None]
-    return result.reshape(*solid_fraction.shape[:-2], orders, height, width)
+        result = result + (1j * omega * metal.density * spacing / (depth * width))[:, None, None, None]
+    return result.reshape(*solid_fraction.shape[:-dimensions], orders, *solid_fraction.shape[-dimensions:])

@@ -15,8 +15,11 @@ import hmm_plating as hp
 
 wall = 4 + 2 * torch.cos(2 * torch.pi * torch.arange(24, dtype=torch.float64) / 24)
 fraction = (wall - torch.arange(10)[:, None]).clamp(0, 1)
-load = hp.emission.load_impedance(fraction, 5e-9, (3, 7), hp.Electrolyte(997.0, 0.89e-3), hp.Resonator(5e6))
-print([value.hex() for value in torch.view_as_real(load).flatten().tolist()])
+volume = torch.stack([fraction, fraction.roll(5, -1)])
+for cells, dimensions in ((fraction, 2), (volume, 3)):
+    liquid, resonator = hp.Electrolyte(997.0, 0.89e-3), hp.Resonator(5e6)
+    load = hp.emission.load_impedance(cells, 5e-9, (3, 7), liquid, resonator, dimensions=dimensions)
+    print([value.hex() for value in torch.view_as_real(load).flatten().tolist()])
 """
 
 

@@ -1,5 +1,7 @@
 """The torch reference: reciprocity, exact half space, dense solution; and the kernels against it."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from surfaces import random_surface
 
 from hmm_plating.emission import kanazawa_gordon, load_impedance, solve
 from hmm_plating.emission.half_space import reflection
-from hmm_plating.emission.lattice import relaxation
+from hmm_plating.emission.lattice import D2Q9, D3Q19, collision_matrix, relaxation
 from hmm_plating.emission.operator import bilinear, collide, corrected_load, motion, operator, stream
 from hmm_plating.emission.saturation import bare_load, calibrate
 from hmm_plating.emission.solver import ConvergenceError
@@ -28,9 +30,22 @@ def surface():
     return fraction
 
 
+def volume():
+    """The same in three dimensions, (z, y, x), with a solid cell that touches others along edges only."""
+    fraction = torch.stack([random_surface(4, 3, seed) for seed in range(4)])
+    fraction[:, 0] = 1
+    fraction[1:3, 1, :2] = 1
+    fraction[1, 2, 2] = 0
+    fraction[3, 1, 2] = 1
+    fraction[:2, 3] = 0
+    fraction[2, 3, 1] = 1
+    return fraction
+
+
 def reference(fraction, order):
     """Operator on a box with a liquid row on top, and what turns its load into Pa s/m."""
-    fraction = torch.cat([fraction, torch.zeros(1, fraction.shape[1], dtype=torch.float64)])
+    fraction = torch.cat([fraction, torch.zeros_like(fraction[..., :1, :])], -2)
+    lattice, period = (D2Q9 if fraction.ndim == 2 else D3Q19), (*fraction.shape[:-2], fraction.shape[-1])
     omega = QUARTZ.angular_frequency(order)
     wavenumber = (1 + 1j) * SPACING / WATER.penetration_depth(omega)
     relax = relaxation(wavenumber)
@@ -40,12 +55,12 @@ def reference(fraction, order):
     saturation = fraction + bubble * (powers @ torch.from_numpy(terms.saturation))
     ghosts = (bubble * (powers @ torch.from_numpy(terms.ghost))).sum()
     solid = fraction == 1
-    mirror = torch.tensor(reflection(relax, fraction.shape[1]))
+    mirror = torch.tensor(reflection(lattice, relax, period))
     system = operator(relax, mirror, torch.where(solid, 0, saturation), solid)
 
     def impedance(load):
         unit = 1j * omega * WATER.density * SPACING * (1 + relax.momentum) / (2 * (1 - relax.momentum))
-        rough = (load - ghosts) / fraction.shape[1] - bare_load(relax, wavenumber)
+        rough = (load - ghosts) / math.prod(period) - bare_load(relax, wavenumber)
         return kanazawa_gordon([order], WATER, QUARTZ)[0] + unit * rough
 
     return system, impedance
@@ -53,40 +68,48 @@ def reference(fraction, order):
 
 def dense(system):
     """A = I − SC as a matrix over all populations, and one solution of A f = β (unused populations are zero)."""
-    size = 9 * system.solid.numel()
-    columns = torch.eye(size, dtype=torch.complex128).reshape(size, 9, *system.solid.shape)
+    populations = len(system.lattice.weights)
+    size = populations * system.solid.numel()
+    columns = torch.eye(size, dtype=torch.complex128).reshape(size, populations, *system.solid.shape)
     matrix = torch.stack([(c - stream(system, collide(system, c))).reshape(-1) for c in columns], 1)
     source, _ = motion(system)
     return torch.linalg.solve(matrix, source.reshape(-1)).reshape(source.shape)
 
 
+@pytest.mark.parametrize("cells", [surface, volume])
 @pytest.mark.parametrize("order", [1, 13])
-def test_operator_is_symmetric_in_the_bilinear_form(order):
-    system, _ = reference(surface(), order)
+def test_operator_is_symmetric_in_the_bilinear_form(order, cells):
+    """Reciprocity, from which one operator application per step and free gradients follow (design, section 4)."""
+    system, _ = reference(cells(), order)
     generator = torch.Generator().manual_seed(0)
-    left, right = torch.randn(2, 9, *system.solid.shape, dtype=torch.complex128, generator=generator)
+    left, right = torch.randn(
+        2, len(system.lattice.weights), *system.solid.shape, dtype=torch.complex128, generator=generator
+    )
     left, right = torch.where(system.solid, 0, left), torch.where(system.solid, 0, right)
 
     def form(a, b):  # aᵀ G A b
-        return bilinear(collide(system, a), b - stream(system, collide(system, b)))
+        return bilinear(system, collide(system, a), b - stream(system, collide(system, b)))
 
     assert abs(form(left, right) - form(right, left)) < 1e-12 * abs(form(left, right))
 
 
 @pytest.mark.parametrize("order", [3, 13])
-def test_kernels_agree_with_the_dense_solution(order):
-    system, impedance = reference(surface(), order)
+@pytest.mark.parametrize("cells", [surface, volume])
+def test_kernels_agree_with_the_dense_solution(order, cells):
+    system, impedance = reference(cells(), order)
     expected = impedance(corrected_load(system, dense(system)))
-    computed = load_impedance(surface(), SPACING, [order], WATER, QUARTZ, **TIGHT)[0]
+    computed = load_impedance(cells(), SPACING, [order], WATER, QUARTZ, **TIGHT, dimensions=cells().ndim)[0]
     assert abs(computed - expected) < 1e-10 * abs(expected)
 
 
-def test_kernels_and_torch_correct_the_same_load_for_any_field():
+@pytest.mark.parametrize("cells", [surface, volume])
+def test_kernels_and_torch_correct_the_same_load_for_any_field(cells):
     """From an arbitrary field, the first steps of the recurrence agree to round-off."""
-    fraction = surface()
+    fraction = cells()
     system, impedance = reference(fraction, 7)
+    half = len(system.lattice.weights)
     generator = torch.Generator().manual_seed(1)
-    guess = torch.randn(1, 18, *fraction.shape, dtype=torch.float64, generator=generator)
+    guess = torch.randn(1, 2 * half, *fraction.shape, dtype=torch.float64, generator=generator)
     result = solve(
         fraction,
         SPACING,
@@ -97,24 +120,25 @@ def test_kernels_and_torch_correct_the_same_load_for_any_field():
         tolerance=1e30,
         absolute_tolerance=1e30,
         applications=30,
+        dimensions=fraction.ndim,
     )
     # the same steps of the textbook recurrence, in torch; the row above the box starts as a copy of the last
-    full = torch.cat([guess[0], guess[0, :, -1:]], 1)
-    field = torch.where(system.solid, 0, torch.complex(full[:9], full[9:]))
+    full = torch.cat([guess[0], guess[0, ..., -1:, :]], -2)
+    field = torch.where(system.solid, 0, torch.complex(full[:half], full[half:]))
     source, _ = motion(system)
     residual = source - field + stream(system, collide(system, field))
-    direction, rho = residual, bilinear(residual, collide(system, residual))
+    direction, rho = residual, bilinear(system, residual, collide(system, residual))
     for _ in range(int(result.applications[0]) - 1):
         change = direction - stream(system, collide(system, direction))
-        alpha = rho / bilinear(collide(system, direction), change)
+        alpha = rho / bilinear(system, collide(system, direction), change)
         field, residual = field + alpha * direction, residual - alpha * change
-        following = bilinear(residual, collide(system, residual))
+        following = bilinear(system, residual, collide(system, residual))
         direction, rho = residual + following / rho * direction, following
     expected = impedance(corrected_load(system, field))
     assert abs(result.load[0] - expected) < 1e-10 * abs(expected)
-    kept = torch.complex(result.field[0, :9], result.field[0, 9:])
-    liquid = ~system.solid[:-1]
-    torch.testing.assert_close(kept[:, liquid], field[:, :-1][:, liquid], rtol=1e-9, atol=1e-9)
+    kept = torch.complex(result.field[0, :half], result.field[0, half:])
+    liquid = ~system.solid[..., :-1, :]
+    torch.testing.assert_close(kept[:, liquid], field[..., :-1, :][:, liquid], rtol=1e-9, atol=1e-9)
 
 
 def test_corrected_load_is_second_order_in_the_field():
@@ -127,24 +151,52 @@ def test_corrected_load_is_second_order_in_the_field():
     assert float(errors[0] / errors[1]) == pytest.approx(100, rel=1e-3)
 
 
-@pytest.mark.parametrize("width", [1, 4, 5])
-def test_half_space_is_a_tall_box(width):
+@pytest.mark.parametrize("period", [(1,), (4,), (5,), (1, 1), (1, 2), (2, 3)])
+def test_half_space_is_a_tall_box(period):
     """Rows of liquid between surface and top boundary change nothing: every lateral mode is answered exactly."""
     relax = relaxation(0.1 + 0.1j)
-    mirror = torch.tensor(reflection(relax, width))
-    saturation = torch.zeros(4, width, dtype=torch.complex128)
-    saturation[0] = torch.linspace(0.1, 0.9, width)
+    mirror = torch.tensor(reflection(D2Q9 if len(period) == 1 else D3Q19, relax, period))
+    saturation = torch.zeros(*period[:-1], 4, period[-1], dtype=torch.complex128)
+    saturation[..., 0, :] = torch.linspace(0.1, 0.9, math.prod(period)).reshape(period)
     loads = []
     for rows in (1, 4):
-        system = operator(relax, mirror, saturation[:rows], torch.zeros(rows, width, dtype=torch.bool))
+        held = saturation[..., :rows, :]
+        system = operator(relax, mirror, held, torch.zeros(held.shape, dtype=torch.bool))
         loads.append(complex(corrected_load(system, dense(system))))
     np.testing.assert_allclose(loads, loads[0], rtol=1e-11)
 
 
-def test_half_space_is_reciprocal():
-    response = reflection(relaxation(0.2 + 0.2j), 10)
-    weighted = response * np.array([4, 1, 1])[None, :, None] ** -1.0
-    np.testing.assert_allclose(weighted, np.roll(weighted[::-1], 1, 0).transpose(0, 2, 1), atol=1e-13)
+@pytest.mark.parametrize(("lattice", "period"), [(D2Q9, (10,)), (D3Q19, (6, 5)), (D3Q19, (4, 6))])
+def test_half_space_is_reciprocal(lattice, period):
+    """W⁻¹R(q) = (W⁻¹R(−q))ᵀ, at the Nyquist modes too."""
+    response = reflection(lattice, relaxation(0.2 + 0.2j), period)
+    weighted = response / lattice.weights[lattice.upward][:, None]
+    lateral = tuple(range(len(period)))
+    opposite = np.roll(np.flip(weighted, lateral), (1,) * len(period), lateral)
+    np.testing.assert_allclose(weighted, np.swapaxes(opposite, -1, -2), atol=1e-13)
+
+
+def test_three_dimensions_project_onto_two():
+    """Summed over velocities along z, weights and collision of D3Q19 are those of D2Q9."""
+    relax = relaxation(0.1 + 0.1j)
+    along = np.array([(D3Q19.velocities[:, :2] == c).all(axis=1) for c in D2Q9.velocities], dtype=float)
+    np.testing.assert_allclose(along @ D3Q19.weights, D2Q9.weights, rtol=1e-15)
+    solid, flat = collision_matrix(D3Q19, relax), collision_matrix(D2Q9, relax)
+    np.testing.assert_allclose(along @ solid, flat @ along, atol=1e-15)
+
+
+@pytest.mark.parametrize("wavenumber", [0.05 + 0.05j, 0.4 + 0.4j])
+def test_plane_shear_wave_decays_as_in_the_liquid(wavenumber):
+    """One column of D3Q19 above the bare crystal: momentum falls by e^{−k} per row to round-off."""
+    relax = relaxation(wavenumber)
+    system = operator(
+        relax,
+        torch.tensor(reflection(D3Q19, relax, (1, 1))),
+        torch.zeros(1, 6, 1, dtype=torch.complex128),
+        torch.zeros(1, 6, 1, dtype=torch.bool),
+    )
+    momentum = torch.einsum("i,iy->y", torch.tensor(D3Q19.velocities[:, 0] + 0j), dense(system)[:, 0, :, 0])
+    np.testing.assert_allclose(momentum[1:] / momentum[:-1], np.exp(-wavenumber), rtol=1e-12)
 
 
 def test_limit_of_applications_is_an_error_that_says_what_was_reached():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: there are as many workers as cores
+
 from collections.abc import Callable
 from pathlib import Path
 

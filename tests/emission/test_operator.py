@@ -71,7 +71,8 @@ def dense(system):
     populations = len(system.lattice.weights)
     size = populations * system.solid.numel()
     columns = torch.eye(size, dtype=torch.complex128).reshape(size, populations, *system.solid.shape)
-    matrix = torch.stack([(c - stream(system, collide(system, c))).reshape(-1) for c in columns], 1)
+    applied = torch.func.vmap(lambda column: column - stream(system, collide(system, column)), chunk_size=200)(columns)
+    matrix = applied.reshape(size, size).T
     source, _ = motion(system)
     return torch.linalg.solve(matrix, source.reshape(-1)).reshape(source.shape)
 

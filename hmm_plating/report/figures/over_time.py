@@ -98,7 +98,7 @@ def shift_figure(result: InferenceData, probability: float = 0.9) -> Figure:
                 axis.fill_between(clock.values, lower, upper, color=colour, alpha=0.3, linewidth=0)
                 axis.plot(clock.values, median, color=colour, linewidth=0.9)
                 if column == 0:
-                    most = np.nanquantile(np.abs([lower, upper]), 0.95)  # not the first prediction, as wide as the prior
+                    most = np.nanquantile(np.abs([lower, upper]), 0.95)  # but the first, as wide as the prior
                     points = _clip_outliers(axis, clock.values, points, 1.5 * most)
             axis.plot(clock.values, points, ".", color="black", markersize=1.8, markeredgewidth=0)
             style_axis(axis)

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numba
 import numpy as np
@@ -57,9 +57,10 @@ class _Lattices(NamedTuple):
     reflections: np.ndarray
     unit: np.ndarray
 
-    def collision(self, order: int) -> tuple[complex, float, float, np.ndarray, np.ndarray]:
-        """Arguments `moment` to `ghost_terms` of the kernels."""
-        return *self.relaxations[order], self.saturation_terms[order], self.ghost_terms[order]
+    def media(self, order: int) -> kernels.Media:
+        """Media of one overtone."""
+        relaxations = np.array([self.relaxations[order]], complex)
+        return kernels.Media(relaxations, self.saturation_terms[order][None], self.ghost_terms[order][None])
 
 
 def _lattices(
@@ -151,6 +152,7 @@ def solve(
     keep_field: bool = True,
     whole_box: bool = False,
     dimensions: int = 2,
+    precision: Literal["single", "double"] = "double",
 ) -> Solution:
     """Load impedance of frozen surfaces, with the field that starts the next solve.
 
@@ -182,10 +184,12 @@ def solve(
         ConvergenceError: the limit of applications was reached.
     """
     fraction = _check(solid_fraction, spacing, tolerance, dimensions)
+    real = {"single": np.float32, "double": np.float64}[precision]
     surfaces, depth, height, width = fraction.shape
     lattice = _lattices(spacing, overtones, electrolyte, resonator, (width,) if dimensions == 2 else (depth, width))
-    stencil = kernels.stencil(lattice.lattice)
+    stencil = kernels.stencil(lattice.lattice, real)
     orders, planes = len(lattice.relaxations), 2 * len(stencil.weights)
+    medium = np.zeros((depth, height, width), np.int64)
     batch, cells = solid_fraction.shape[:-dimensions], solid_fraction.shape[-dimensions:]
     shape = (surfaces, orders, planes, depth, height, width)
     if initial_guess is not None:
@@ -193,21 +197,22 @@ def solve(
         if tuple(initial_guess.shape) != expected:
             raise InputError(f"initial_guess must have shape {expected}, got {tuple(initial_guess.shape)}")
         guess = initial_guess.numpy().reshape(shape)
-    field = np.empty(shape if keep_field else (0, *shape[1:]))
+    field = np.empty(shape if keep_field else (0, *shape[1:]), real)
     hertz = math.pi * resonator.impedance / resonator.fundamental_frequency  # load of 1 Hz
-    fourier = (*_transform(width), *_transform(depth))
+    fourier = tuple(part.astype(real) for part in (*_transform(width), *_transform(depth)))
     accepted = absolute_tolerance * hertz / np.abs(lattice.unit)
     load = np.empty((surfaces, orders), np.complex128)
     count, status = np.empty((2, surfaces, orders), np.int64)
     error = np.empty((surfaces, orders))
-    nothing = np.empty((0, depth, height, width))
+    nothing = np.empty((0, depth, height, width), real)
 
     def solve_one(surface: int, order: int) -> None:
         load[surface, order], count[surface, order], error[surface, order], status[surface, order] = (
             kernels.solve_surface(
                 stencil,
                 fraction[surface],
-                *lattice.collision(order),
+                medium,
+                lattice.media(order),
                 lattice.flat_load[order],
                 lattice.reflections[order],
                 fourier,
@@ -216,7 +221,7 @@ def solve(
                 accepted[order],
                 applications,
                 not whole_box,
-                nothing if initial_guess is None else guess[surface, order].astype(np.float64, copy=False),
+                nothing if initial_guess is None else guess[surface, order].astype(real, copy=False),
                 field[surface, order] if keep_field else nothing,
             )
         )
@@ -272,9 +277,10 @@ def sensitivity(
 
     def differentiate_one(surface: int, order: int) -> None:
         kernels.surface_sensitivity(
-            kernels.stencil(lattice.lattice),
+            kernels.stencil(lattice.lattice, np.float64),
             fraction[surface],
-            *lattice.collision(order),
+            np.zeros((depth, height, width), np.int64),
+            lattice.media(order),
             SOLID,
             fields[surface, order],
             gradient[surface, order],

@@ -3,17 +3,18 @@
 from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, viscoelastic_film
 from hmm_plating.emission.geometry import solid_fraction
 from hmm_plating.emission.load import load_impedance
+from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.small_load import shifts
-from hmm_plating.emission.solver import ConvergenceError, Solution, sensitivity, solve
+from hmm_plating.emission.solver import ConvergenceError, Solution, solve
 
 __all__ = [
     "ConvergenceError",
     "Solution",
+    "ViscoelasticLayer",
     "brinkman",
     "kanazawa_gordon",
     "load_impedance",
     "sauerbrey",
-    "sensitivity",
     "shifts",
     "solid_fraction",
     "solve",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
@@ -17,8 +17,9 @@ from torch import Tensor
 from hmm_plating.emission import kernels
 from hmm_plating.emission.closed_form import Overtones, angular_frequencies, kanazawa_gordon
 from hmm_plating.emission.half_space import reflection
-from hmm_plating.emission.lattice import D2Q9, D3Q19, Lattice, Relaxation, relaxation
-from hmm_plating.emission.saturation import bare_load, calibrate
+from hmm_plating.emission.lattice import D2Q9, D3Q19, Lattice, relaxation, shear_wave
+from hmm_plating.emission.media import ViscoelasticLayer, distinct_mixtures, media
+from hmm_plating.emission.saturation import bare_load
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
@@ -36,36 +37,32 @@ class Solution(NamedTuple):
         load: Z_L, complex (..., overtone) [Pa s/m].
         field: arriving populations, real and imaginary planes, (..., overtone, 18, y, x), in three dimensions
             (..., overtone, 38, z, y, x) [1]; empty if not kept.
+        gradient: ∂Z_L/∂(solid fraction), complex (..., overtone, [z,] y, x) [Pa s/m]; empty if not wanted.
         applications: operator applications, int (..., overtone).
         estimated_error: of the load (..., overtone) [Pa s/m].
     """
 
     load: Tensor
     field: Tensor
+    gradient: Tensor
     applications: Tensor
     estimated_error: Tensor
 
 
-class _Lattices(NamedTuple):
-    """What the kernels need of each overtone, stacked; `unit` [Pa s/m] is the load of one lattice unit."""
+class _Liquid(NamedTuple):
+    """Lattice and liquid at each overtone, stacked; `unit` [Pa s/m] is the load of one lattice unit."""
 
     lattice: Lattice
-    relaxations: list[Relaxation]
-    saturation_terms: np.ndarray
-    ghost_terms: np.ndarray
+    wavenumbers: list[complex]
+    waves: np.ndarray
     flat_load: np.ndarray
     reflections: np.ndarray
     unit: np.ndarray
 
-    def media(self, order: int) -> kernels.Media:
-        """Media of one overtone."""
-        relaxations = np.array([self.relaxations[order]], complex)
-        return kernels.Media(relaxations, self.saturation_terms[order][None], self.ghost_terms[order][None])
 
-
-def _lattices(
+def _liquid(
     spacing: float, overtones: Overtones, electrolyte: Electrolyte, resonator: Resonator, period: tuple[int, ...]
-) -> _Lattices:
+) -> _Liquid:
     omegas = angular_frequencies(overtones, resonator).tolist()
     cells = [spacing / electrolyte.penetration_depth(omega) for omega in omegas]
     if max(cells) > 0.5:
@@ -77,19 +74,18 @@ def _lattices(
     wavenumbers = [(1 + 1j) * ratio for ratio in cells]
     relaxations = [relaxation(k) for k in wavenumbers]
     pairs = list(zip(relaxations, wavenumbers, strict=True))
-    calibrations = [calibrate(*pair) for pair in pairs]
     # a cell's drag 1 − m acts on its velocity, the mean of momentum before and after, (1 + m)/2 of what arrives
     momenta = np.array([r.momentum for r in relaxations])
     lattice = D2Q9 if len(period) == 1 else D3Q19
-    reflections = np.array([reflection(lattice, r, period) for r in relaxations])
+    response = np.array([reflection(lattice, r, period) for r in relaxations]) / math.prod(period)
+    response = response.reshape(len(pairs), *(1,) * (2 - len(period)), *response.shape[1:])
     inertia = 1j * np.array(omegas) * electrolyte.density * spacing
-    return _Lattices(
+    return _Liquid(
         lattice,
-        relaxations,
-        np.array([c.saturation for c in calibrations]),
-        np.array([c.ghost for c in calibrations]),
+        wavenumbers,
+        np.array([shear_wave(lattice, *pair) for pair in pairs]),
         np.array([bare_load(*pair) for pair in pairs]),
-        reflections.reshape(len(pairs), *(1,) * (2 - len(period)), *reflections.shape[1:]),
+        np.ascontiguousarray(np.stack([response.real, response.imag], 1).transpose(0, 1, 4, 5, 2, 3)),
         inertia * (1 + momenta) / (2 * (1 - momenta)),
     )
 
@@ -127,13 +123,18 @@ def _check(solid_fraction: Tensor, spacing: float, tolerance: float, dimensions:
             f"solid_fraction must lie in [0, 1] everywhere, found {fraction.min():.6g} to {fraction.max():.6g}"
             + (" and NaN" if np.isnan(fraction).any() else "")
         )
+    if (fraction[..., -1, :] > SOLID).any():
+        raise InputError(
+            "metal fills cells of the top row, so it may go on above the box: add a row of liquid "
+            "(one is enough, the half space above the box is exact)"
+        )
     depth = fraction.shape[-3] if dimensions == 3 else 1
     return np.ascontiguousarray(fraction).reshape(-1, depth, *fraction.shape[-2:])
 
 
-def _transform(cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines of a Fourier transform, each (cells, cells)."""
-    angle = 2 * math.pi / cells * np.outer(np.arange(cells), np.arange(cells))
+def _transform(cells: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of the lowest modes of a Fourier transform at as many cells, each (modes, modes)."""
+    angle = 2 * math.pi / cells * np.outer(np.arange(modes), np.arange(modes))
     return np.cos(angle), np.sin(angle)
 
 
@@ -145,33 +146,37 @@ def solve(
     resonator: Resonator,
     metal: Metal | None = None,
     *,
+    layers: Sequence[ViscoelasticLayer] = (),
     tolerance: float = 1e-4,
     absolute_tolerance: float = 1e-4,
     applications: int = 20_000,
+    precision: Literal["single", "double"] = "double",
     initial_guess: Tensor | None = None,
     keep_field: bool = True,
-    whole_box: bool = False,
+    keep_gradient: bool = False,
     dimensions: int = 2,
-    precision: Literal["single", "double"] = "double",
 ) -> Solution:
-    """Load impedance of frozen surfaces, with the field that starts the next solve.
+    """Load impedance of frozen surfaces, with the field that starts the next solve, and the gradient.
 
-    Conjugate orthogonal conjugate gradients (van der Vorst and Melissen, IEEE Trans. Magn. 26 (1990) 706) in the
-    bilinear form of the load, whose estimate therefore converges with the square of the field's error.
+    A complex symmetric Lanczos recurrence in the bilinear form of the load (`kernels.lanczos`), whose estimate
+    therefore converges with the square of the field's error. Reciprocity makes the field its own adjoint: the gradient
+    needs no further solve, and has the relative error of the field, the square root of the load's.
 
     Args:
         solid_fraction: (..., y, x), or (..., z, y, x) with dimensions=3, in [0, 1]; row y = 0 at the crystal, x and z
-            periodic, x the direction of shear. Leading dimensions are the batch.
+            periodic, x the direction of shear. Leading dimensions are the batch. No metal in the top row.
         spacing: cell size Δx [m].
         overtones: odd orders n.
         electrolyte, resonator: density and viscosity; f0 and Z_q.
         metal: adds its inertia iωρ_s × areal volume where given; the liquid alone otherwise.
+        layers: viscoelastic matter that fills cells in place of the liquid.
         tolerance: accepted error relative to the excess over the flat surface [1].
         absolute_tolerance: accepted error of the frequency shift Δf [Hz], whichever of the two is larger.
         applications: upper limit of operator applications.
-        initial_guess: `field` of a similar batch; float32 will do, and is converted one surface and overtone at a time.
-        keep_field: whether `field` is wanted, to start the next solve or for `sensitivity`.
-        whole_box: solve also the liquid rows above the metal; changes nothing but gives `sensitivity` there.
+        precision: of the recurrence; single takes two thirds of the time and is good to about 1e-4 of the excess.
+        initial_guess: `field` of a similar batch; float32 will do. The wave above a flat wall otherwise.
+        keep_field: whether `field` is wanted, to start the next solve.
+        keep_gradient: whether `gradient` is wanted; the liquid above the metal is then solved for too.
         dimensions: 2 or 3, those of a surface: a shape alone cannot tell (z, y, x) from a batch of (y, x), so surfaces
             are two-dimensional unless this says otherwise.
 
@@ -179,116 +184,114 @@ def solve(
         Solution.
 
     Raises:
-        InputError: fractions outside [0, 1] or of fewer dimensions than stated, dimensions other than 2 and 3,
-            spacing or tolerance not positive, an overtone not odd and positive.
+        InputError: fractions outside [0, 1] or of fewer dimensions than stated, metal in the top row, dimensions other
+            than 2 and 3, spacing or tolerance not positive, an overtone not odd and positive, layers that overlap.
         ConvergenceError: the limit of applications was reached.
     """
+    if precision not in ("single", "double"):
+        raise InputError(f"precision must be 'single' or 'double', got {precision!r}")
+    real = np.float32 if precision == "single" else np.float64
     fraction = _check(solid_fraction, spacing, tolerance, dimensions)
-    real = {"single": np.float32, "double": np.float64}[precision]
     surfaces, depth, height, width = fraction.shape
-    lattice = _lattices(spacing, overtones, electrolyte, resonator, (width,) if dimensions == 2 else (depth, width))
-    stencil = kernels.stencil(lattice.lattice, real)
-    orders, planes = len(lattice.relaxations), 2 * len(stencil.weights)
-    medium = np.zeros((depth, height, width), np.int64)
+    area = depth * width
+    liquid = _liquid(spacing, overtones, electrolyte, resonator, (width,) if dimensions == 2 else (depth, width))
+    index, mixtures = distinct_mixtures(tuple(layers), solid_fraction.shape)
+    index = index.reshape(fraction.shape)
+    held = np.zeros(len(mixtures), bool)
+    held[index[(fraction > 0) & (fraction <= SOLID)]] = True
+    matter = media(mixtures, tuple(layers), held, spacing, overtones, electrolyte, resonator)
+    stencil, coarse = kernels.stencil(liquid.lattice, np.float64), kernels.stencil(liquid.lattice, real)
+    fourier = (*_transform(width, width // 2 + 1), *_transform(depth, depth))
+    coarse_fourier = tuple(part.astype(real) for part in fourier)
+    coarse_reflections = liquid.reflections.astype(real)
+
+    orders, planes = len(matter), 2 * len(stencil.weights)
     batch, cells = solid_fraction.shape[:-dimensions], solid_fraction.shape[-dimensions:]
     shape = (surfaces, orders, planes, depth, height, width)
+    nothing = np.empty((0, depth, height, width))
     if initial_guess is not None:
         expected = (*batch, orders, planes, *cells)
         if tuple(initial_guess.shape) != expected:
             raise InputError(f"initial_guess must have shape {expected}, got {tuple(initial_guess.shape)}")
         guess = initial_guess.numpy().reshape(shape)
-    field = np.empty(shape if keep_field else (0, *shape[1:]), real)
+    field = np.empty(shape if keep_field else 0)
+    gradient = np.empty((surfaces, orders, depth, height, width) if keep_gradient else 0, complex)
     hertz = math.pi * resonator.impedance / resonator.fundamental_frequency  # load of 1 Hz
-    fourier = tuple(part.astype(real) for part in (*_transform(width), *_transform(depth)))
-    accepted = absolute_tolerance * hertz / np.abs(lattice.unit)
-    load = np.empty((surfaces, orders), np.complex128)
+    accepted = absolute_tolerance * hertz / np.abs(liquid.unit) * area
+    load = np.empty((surfaces, orders), complex)
     count, status = np.empty((2, surfaces, orders), np.int64)
     error = np.empty((surfaces, orders))
-    nothing = np.empty((0, depth, height, width), real)
 
     def solve_one(surface: int, order: int) -> None:
-        load[surface, order], count[surface, order], error[surface, order], status[surface, order] = (
-            kernels.solve_surface(
+        bottom, box, links, wet, factors, start, residual, first_load, ghosts = kernels.prepare_surface(
+            stencil,
+            fraction[surface],
+            index[surface],
+            matter[order],
+            liquid.waves[order],
+            liquid.wavenumbers[order],
+            liquid.reflections[order],
+            fourier,
+            SOLID,
+            not keep_gradient,
+            nothing if initial_guess is None else guess[surface, order].astype(np.float64, copy=False),
+        )
+        unit = np.abs(residual).max() or 1.0
+        residual /= unit
+        correction = np.zeros(residual.shape if keep_field or keep_gradient else (0, 0), real)
+        total, count[surface, order], estimate, status[surface, order] = kernels.correct_load(
+            coarse,
+            box,
+            links,
+            wet.astype(real, copy=False),
+            factors.astype(real, copy=False),
+            coarse_reflections[order],
+            coarse_fourier,
+            residual.astype(real, copy=False),
+            unit,
+            first_load,
+            liquid.flat_load[order] * area + ghosts,
+            tolerance,
+            accepted[order],
+            applications,
+            correction,
+        )
+        load[surface, order], error[surface, order] = (total - ghosts) / area, estimate / area
+        if keep_field or keep_gradient:
+            solution = field[surface, order] if keep_field else np.empty(shape[2:])
+            kernels.unpack(start, correction, unit, wet, stencil, box, bottom, solution)
+        if keep_gradient:
+            kernels.surface_sensitivity(
                 stencil,
                 fraction[surface],
-                medium,
-                lattice.media(order),
-                lattice.flat_load[order],
-                lattice.reflections[order],
-                fourier,
+                index[surface],
+                matter[order],
                 SOLID,
-                tolerance,
-                accepted[order],
-                applications,
-                not whole_box,
-                nothing if initial_guess is None else guess[surface, order].astype(real, copy=False),
-                field[surface, order] if keep_field else nothing,
+                solution,
+                gradient[surface, order],
             )
-        )
 
     _in_threads(solve_one, surfaces, orders)
     if (status != kernels.CONVERGED).any():
         surface, overtone = np.argwhere(status != kernels.CONVERGED)[0]
-        reached = error[surface, overtone] / abs(load[surface, overtone] - lattice.flat_load[overtone])
+        reached = error[surface, overtone] / abs(load[surface, overtone] - liquid.flat_load[overtone])
         raise ConvergenceError(
-            f"surface {surface}, overtone index {overtone}: {applications} operator applications reached an estimated "
-            f"error of {reached:.2g} of the excess load, tolerance is {tolerance:.2g}; raise one of the two"
+            f"surface {surface}, overtone index {overtone}: {count[surface, overtone]} operator applications reached "
+            f"an estimated error of {reached:.2g} of the excess load, tolerance is {tolerance:.2g}; raise one of the two"
         )
     # what the lattice's flat wall lacks to the half space (O(kΔx)², the same for every surface) is put right here
     flat = kanazawa_gordon(overtones, electrolyte, resonator)
-    impedance = flat + torch.from_numpy((load - lattice.flat_load) * lattice.unit)
+    impedance = flat + torch.from_numpy((load - liquid.flat_load) * liquid.unit)
+    slope = torch.from_numpy(gradient)
+    slope *= torch.from_numpy(liquid.unit)[:, None, None, None] if keep_gradient else 1
     if metal is not None:
-        omega = angular_frequencies(overtones, resonator)
-        areal_mass = metal.density * spacing * torch.from_numpy(fraction.sum(axis=(1, 2, 3)) / (depth * width))
-        impedance = impedance + 1j * omega * areal_mass[:, None]
+        inertia = 1j * angular_frequencies(overtones, resonator) * metal.density * spacing / area
+        impedance = impedance + inertia * torch.from_numpy(fraction.sum(axis=(1, 2, 3)))[:, None]
+        slope = slope + inertia[:, None, None, None] if keep_gradient else slope
     return Solution(
         impedance.reshape(*batch, orders),
-        torch.from_numpy(field).reshape(*batch, orders, planes, *cells)
-        if len(field)
-        else torch.empty(0, dtype=torch.float64),
+        torch.from_numpy(field).reshape(*batch, orders, planes, *cells) if keep_field else torch.from_numpy(field),
+        slope.reshape(*batch, orders, *cells) if keep_gradient else slope,
         torch.from_numpy(count).reshape(*batch, orders),
-        torch.from_numpy(error * np.abs(lattice.unit)).reshape(*batch, orders),
+        torch.from_numpy(error * np.abs(liquid.unit)).reshape(*batch, orders),
     )
-
-
-def sensitivity(
-    solid_fraction: Tensor,
-    field: Tensor,
-    spacing: float,
-    overtones: Overtones,
-    electrolyte: Electrolyte,
-    resonator: Resonator,
-    metal: Metal | None = None,
-    *,
-    dimensions: int = 2,
-) -> Tensor:
-    """∂Z_L/∂(solid fraction of each cell) from a solved field, complex (..., overtone, [z,] y, x) [Pa s/m].
-
-    Reciprocity makes the solution its own adjoint, so no further system is solved. The relative error is that of the
-    field, the square root of the load's. Full cells carry what liquid they get rigidly. Rows above the highest metal
-    are right only if the field was solved with whole_box=True.
-    """
-    fraction = _check(solid_fraction, spacing, 1.0, dimensions)
-    surfaces, depth, height, width = fraction.shape
-    lattice = _lattices(spacing, overtones, electrolyte, resonator, (width,) if dimensions == 2 else (depth, width))
-    orders = len(lattice.relaxations)
-    fields = field.numpy().reshape(surfaces, orders, -1, depth, height, width)
-    gradient = np.empty((surfaces, orders, depth, height, width), np.complex128)
-
-    def differentiate_one(surface: int, order: int) -> None:
-        kernels.surface_sensitivity(
-            kernels.stencil(lattice.lattice, np.float64),
-            fraction[surface],
-            np.zeros((depth, height, width), np.int64),
-            lattice.media(order),
-            SOLID,
-            fields[surface, order],
-            gradient[surface, order],
-        )
-
-    _in_threads(differentiate_one, surfaces, orders)
-    result = torch.from_numpy(gradient * lattice.unit[:, None, None, None])
-    if metal is not None:
-        omega = angular_frequencies(overtones, resonator)
-        result = result + (1j * omega * metal.density * spacing / (depth * width))[:, None, None, None]
-    return result.reshape(*solid_fraction.shape[:-dimensions], orders, *solid_fraction.shape[-dimensions:])

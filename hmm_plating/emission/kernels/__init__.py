@@ -10,8 +10,8 @@ and without the interpreter's lock: threads share pairs, never a pair, and the r
 """
 
 from hmm_plating.emission.kernels.gradient import surface_sensitivity
-from hmm_plating.emission.kernels.lanczos import CONVERGED
+from hmm_plating.emission.kernels.lanczos import CONVERGED, correct_load
 from hmm_plating.emission.kernels.layout import stencil
-from hmm_plating.emission.kernels.surface import Media, solve_surface
+from hmm_plating.emission.kernels.surface import Media, prepare_surface, unpack
 
-__all__ = ["CONVERGED", "Media", "solve_surface", "stencil", "surface_sensitivity"]
+__all__ = ["CONVERGED", "Media", "correct_load", "prepare_surface", "stencil", "surface_sensitivity", "unpack"]

@@ -205,11 +205,32 @@ def collide_any(f, factors, g, lattice, work):
 
 
 @inlined
-def collide_all(f, factors, g, lattice, box, work):
-    """Flat g = C f from blocks; returns fᵀ W⁻¹P C f. `work` (8 + planes, LANES)."""
+def add(to, alpha_r, alpha_i, of):
+    """One block += α another."""
+    count = to.size // 2
+    to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
+    for k in range(count):
+        a, b = of_r[k], of_i[k]
+        to_r[k] += alpha_r * a - alpha_i * b
+        to_i[k] += alpha_r * b + alpha_i * a
+
+
+@inlined
+def add_all(to, alpha, of):
+    """Blocks += α others."""
+    real = to.dtype.type
+    for block in range(to.shape[0]):
+        add(to[block], real(alpha.real), real(alpha.imag), of[block])
+
+
+@inlined
+def collide_all(f, other, alpha, factors, g, lattice, box, work):
+    """f += α other, flat g = C f; returns fᵀ W⁻¹P C f. `work` (8 + planes, LANES)."""
     re = im = 0.0
-    left = work[8:].reshape(-1)
+    left, real = work[8:].reshape(-1), f.dtype.type
     for block in range(box.blocks):
+        if alpha != 0:
+            add(f[block], real(alpha.real), real(alpha.imag), other[block])
         if lattice.weights.size != 9:
             sr, si = collide_any(f[block], factors[block], left, lattice, work)
         else:

@@ -1,6 +1,6 @@
 """The complex symmetric Lanczos recurrence in the form of the load, and the load that it converges to.
 
-With ⟨u, v⟩ = uᵀ G v, in which A = I − SC is self-adjoint, the vectors v₁ = r₀, v_{k+1} = s_k (A v_k − α_k v_k) − β_k v_{k−1}
+With ⟨u, v⟩ = uᵀ G v, in which A = I − SC is self-adjoint, the vectors v₁ = r₀, v_{k+1} = s_k A v_k − α_k v_k − β_k v_{k−1}
 are orthogonal and the load is Z₀ + ⅓ ⟨v₁, v₁⟩ (T⁻¹)₁₁ with T their tridiagonal matrix: three vectors and two passes
 over the cells per step. It is COCG (van der Vorst and Melissen, IEEE Trans. Magn. 26 (1990) 706), whose residuals
 are η_k v_k and whose directions, needed for the field alone, are p_k = η_k v_k + ρ_k/ρ_{k−1} p_{k−1}.
@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 
-from hmm_plating.emission.kernels.collision import collide_all, planes_of
-from hmm_plating.emission.kernels.compiled import inlined
-from hmm_plating.emission.kernels.layout import LANES, box_of, find_links, place_of, shift_of
-from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
+from hmm_plating.emission.kernels.collision import add_all, collide_all, planes_of
+from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.layout import LANES, shift_of
+from hmm_plating.emission.kernels.streaming import fill_ghosts
 
 CONVERGED, NOT_CONVERGED = 0, 1
 
@@ -48,200 +48,86 @@ def advance(v, previous, g, wet, lattice, box, scale, beta):
 
 
 @inlined
-def add(target, alpha, other):
-    """target += α other, in blocks."""
-    ar, ai = target.dtype.type(alpha.real), target.dtype.type(alpha.imag)
-    count = np.uintp(target.shape[1] // 2)
-    for block in range(target.shape[0]):
-        to, of = target[block], other[block]
-        for k in range(count):
-            to[k] += ar * of[k] - ai * of[count + k]
-        for k in range(count):
-            to[count + k] += ar * of[count + k] + ai * of[k]
-
-
-@inlined
 def redirect(p, beta, eta, v):
     """p = η v + β p, in blocks."""
-    real = p.dtype.type
+    real, count = p.dtype.type, p.shape[1] // 2
     br, bi, er, ei = real(beta.real), real(beta.imag), real(eta.real), real(eta.imag)
-    count = np.uintp(p.shape[1] // 2)
     for block in range(p.shape[0]):
-        to, of = p[block], v[block]
+        to_r, to_i, of_r, of_i = p[block, :count], p[block, count:], v[block, :count], v[block, count:]
         for k in range(count):
-            pr, pi = to[k], to[count + k]
-            to[k] = er * of[k] - ei * of[count + k] + br * pr - bi * pi
-            to[count + k] = er * of[count + k] + ei * of[k] + br * pi + bi * pr
+            pr, pi = to_r[k], to_i[k]
+            to_r[k] = er * of_r[k] - ei * of_i[k] + br * pr - bi * pi
+            to_i[k] = er * of_i[k] + ei * of_r[k] + br * pi + bi * pr
 
 
-@inlined
-def motion(lattice, held, links, wet, g, source, box, reflection_r, reflection_i, fourier, work):
-    """Blocks of the source β, the motion of crystal and metal; returns the constant of the load.
-
-    `held` has B in blocks (2 LANES); `g` is overwritten.
-    """
-    half, real = lattice.weights.size, lattice.weights.dtype.type
-    for block in range(box.blocks):
-        for i in range(half):
-            push, start = real(6) * lattice.weights[i] * real(lattice.cx[i]), box.first + block * LANES
-            for x in range(LANES):
-                g[i, start + x] = push * held[block, x]
-                g[half + i, start + x] = push * held[block, LANES + x]
-    fill_ghosts(g, lattice, links, box, reflection_r, reflection_i, fourier, work, True)
-    load = 0.0j
-    for block in range(box.blocks):
-        pull(g, block, lattice, box, wet[block], source[block])
-        for x in range(LANES):
-            arriving = 0.0j
-            for i in range(half):
-                arriving += lattice.cx[i] * complex(source[block, i * LANES + x], source[block, (half + i) * LANES + x])
-            load += 2.0 * complex(held[block, x], held[block, LANES + x]) * (1.0 - arriving)
-    for link in range(links.shape[0]):
-        i, index = links[link, 0], links[link, 2] - box.first
-        block, lane = index // LANES, index % LANES
-        load += lattice.weights[i] * lattice.cx[i] ** 2 * (
-            6.0 - 12.0 * complex(held[block, lane], held[block, LANES + lane])
-        )
-    return load
-
-
-@inlined
-def solve_pair(
-    lattice,
-    saturation,
-    solid,
-    factors,
-    reflection,
-    fourier,
-    excess_reference,
-    relative,
-    absolute,
-    most,
-    guessed,
-    keep,
-    field,
+@kernel
+def correct_load(
+    lattice, box, links, wet, factors, reflection, fourier, v, unit, load, excess_reference, relative, absolute, most, x
 ):
-    """Load of one surface at one overtone; `field` (planes, z, y, x) holds the initial guess.
+    """Load Z₀ + ⅓ ⟨r₀, A⁻¹ r₀⟩ of one surface at one overtone.
 
     Args:
-        lattice: Stencil.
-        saturation: B, complex (z, y, x); solid: bool (z, y, x), no solid cell in the top row.
-        factors: blocks of K/2, O/2 and M as in `collision`.
-        reflection: half space, complex (z, x, lane, lane).
+        lattice: Stencil; its floating-point type, that of all other arrays, is the one computed in.
+        box, links, wet, factors: as `prepare_surface` returns them.
+        reflection: half space, real and imaginary part (2, lane, lane, z, x), divided by the number of modes.
         fourier: as in `fill_ghosts`.
+        v: r₀ / unit in blocks, overwritten.
+        load: Z₀.
         excess_reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
         most: upper limit of operator applications.
-        guessed: whether `field` differs from 0; keep: whether it receives the solution, which the load does not need.
+        x: 0 in blocks, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted, as the load does not need it.
 
     Returns:
         load (lattice units, summed over the area), applications, estimated error of the load, status.
     """
-    box = box_of(solid, lattice)
-    depth, height, width = box.depth, box.height, box.width
-    half, lanes, real = lattice.weights.size, lattice.upward.size, field.dtype
-    floor = 1e-14 if field.itemsize == 8 else 1e-6  # of the load, what rounding leaves
-    planes, count = 2 * half, box.blocks
-    links = find_links(solid, lattice, box)
+    keep, lanes, real = x.shape[0] > 0, lattice.upward.size, v.dtype
+    plane = (lanes, box.depth, box.width)
     work = (
-        np.empty((lanes, depth, width), real),
-        np.empty((lanes, depth, width), real),
-        np.empty((lanes, depth, width), real),
-        np.empty((lanes, depth, width), real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty((8, box.width // 2 + 1), real),
     )
-    reflection_r, reflection_i = np.empty((lanes, lanes, depth, width), real), np.empty((lanes, lanes, depth, width), real)
-    for z in range(depth):
-        for q in range(width):
-            for i in range(lanes):
-                for j in range(lanes):
-                    reflection_r[i, j, z, q] = reflection[z, q, i, j].real / (depth * width)
-                    reflection_i[i, j, z, q] = reflection[z, q, i, j].imag / (depth * width)
-    scratch = np.empty((8 + planes, LANES), real)
-    held = np.zeros((count, 2 * LANES), real)
-    wet = np.zeros((count, LANES), real)
-    v, previous = np.zeros((count, planes * LANES), real), np.zeros((count, planes * LANES), real)
-    g = np.zeros((planes, box.slots), real)
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                if not solid[z, y, x]:
-                    block, lane = place_of(z, y, x, box)
-                    wet[block, lane] = 1
-                    held[block, lane] = saturation[z, y, x].real
-                    held[block, LANES + lane] = saturation[z, y, x].imag
-
-    load = motion(lattice, held, links, wet, g, previous, box, reflection_r, reflection_i, fourier, work)
-    f = p = v[:0]
-    if keep or guessed:
-        f = np.zeros(v.shape, real)
-    if keep:
-        p = np.zeros(v.shape, real)
-    if guessed:
-        for z in range(depth):
-            for y in range(height):
-                for x in range(width):
-                    if not solid[z, y, x]:
-                        block, lane = place_of(z, y, x, box)
-                        for plane in range(planes):
-                            f[block, plane * LANES + lane] = field[plane, z, y, x]
-        collide_all(f, factors, g, lattice, box, scratch)
-        load += bilinear(previous, g, lattice, box) / 3
-        # r₀ = β − A f, and the correction ⟨f, r₀⟩ of the guess
-        add(v, 1.0 + 0.0j, previous)
-        fill_ghosts(g, lattice, links, box, reflection_r, reflection_i, fourier, work, False)
-        add(previous, -1.0 + 0.0j, previous)
-        advance(f, previous, g, wet, lattice, box, 1.0, 0.0j)
-        add(v, -1.0 + 0.0j, previous)
-        load += bilinear(v, g, lattice, box) / 3
-        add(previous, -1.0 + 0.0j, previous)
-    else:
-        v, previous = previous, v
-
+    scratch = np.empty((8 + 2 * lattice.weights.size, LANES), real)
+    g = np.zeros((2 * lattice.weights.size, box.slots), real)
+    previous, p = np.zeros(v.shape, real), np.zeros(x.shape, real)
     history = np.empty(most + 1, np.complex128)
     history[0] = load
-    norm = collide_all(v, factors, g, lattice, box, scratch)
-    first_norm, former_norm, former_scale, former_rho = abs(norm), 1.0 + 0.0j, 1.0, 1.0 + 0.0j
+    floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
+    initial = load
+    norm = collide_all(v, v, 0.0j, factors, g, lattice, box, scratch)
+    first_norm, former_norm, former_scale, former_rho = abs(norm), norm, 1.0, norm
     eta = pivot = 1.0 + 0.0j
-    status, applications, estimate = NOT_CONVERGED, 1, np.inf
+    applications, estimate = 1, np.inf
     for step in range(1, most + 1):
         if norm == 0:
-            status, estimate = CONVERGED, 0.0
-            break
+            return load, applications, 0.0, CONVERGED
         scale = math.sqrt(first_norm / abs(norm))  # keeps single precision from under- and overflow
         beta = scale / former_scale * norm / former_norm if step > 1 else 0.0j
-        fill_ghosts(g, lattice, links, box, reflection_r, reflection_i, fourier, work, False)
+        fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
         alpha = advance(v, previous, g, wet, lattice, box, scale, beta) / norm
         applications += 1
         pivot = (alpha - beta / (former_scale * pivot)) / scale if step > 1 else alpha / scale
         if pivot == 0:
             break
         rho = eta * eta * norm
-        load += rho / pivot / 3
+        load += unit * unit * rho / pivot / 3
         if keep:
             redirect(p, rho / former_rho if step > 1 else 0.0j, eta, v)
-            add(f, 1 / pivot, p)
+            add_all(x, 1 / pivot, p)
         history[step] = load
         window = 8 + step // 4
         if step >= window:
             estimate = 0.0
             for past in range(step - window, step):
                 estimate = max(estimate, abs(history[past] - load))
-            if estimate <= max(absolute, relative * abs(load - excess_reference), floor * abs(load)):
-                status = CONVERGED
-                break
+            least = max(floor * abs(load - initial), 1e-14 * abs(load))
+            if estimate <= max(absolute, relative * abs(load - excess_reference), least):
+                return load, applications, estimate, CONVERGED
         eta = -eta / (scale * pivot)
-        add(previous, -alpha, v)
-        v, previous = previous, v
         former_norm, former_scale, former_rho = norm, scale, rho
-        norm = collide_all(v, factors, g, lattice, box, scratch)
-
-    for z in range(depth if keep else 0):
-        for y in range(height):
-            for x in range(width):
-                block, lane = place_of(z, y, x, box)
-                for i in range(half):
-                    # solid cells move with the crystal
-                    rigid = 3.0 * lattice.weights[i] * lattice.cx[i]
-                    field[i, z, y, x] = rigid if solid[z, y, x] else f[block, i * LANES + lane]
-                    field[half + i, z, y, x] = 0.0 if solid[z, y, x] else f[block, (half + i) * LANES + lane]
-    return load, applications, estimate, status
+        norm = collide_all(previous, v, -alpha, factors, g, lattice, box, scratch)
+        v, previous = previous, v
+    return load, applications, estimate, NOT_CONVERGED

@@ -6,8 +6,6 @@ M = 3 (1 − B)(m − o). Blocks are (planes LANES), factors (6 LANES) with K/2,
 
 from __future__ import annotations
 
-import numpy as np
-
 from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES
 
@@ -205,41 +203,25 @@ def collide_any(f, factors, g, lattice, work):
 
 
 @inlined
-def add(to, alpha_r, alpha_i, of):
-    """One block += α another."""
-    count = to.size // 2
-    to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
-    for k in range(count):
-        a, b = of_r[k], of_i[k]
-        to_r[k] += alpha_r * a - alpha_i * b
-        to_i[k] += alpha_r * b + alpha_i * a
+def collide_block(f, factors, g, block, lattice, box, work):
+    """Flat g = C f of one block; returns fᵀ W⁻¹P C f. `work` (8 + planes, LANES)."""
+    left = work[8:].reshape(-1)
+    if lattice.weights.size != 9:
+        sr, si = collide_any(f[block], factors[block], left, lattice, work)
+    else:
+        sr, si = collide_d2q9(f[block], factors[block], left, lattice)
+    start = box.first + block * LANES
+    for plane in range(g.shape[0]):
+        target = g[plane, start : start + LANES]
+        for x in range(LANES):
+            target[x] = left[plane * LANES + x]
+    return complex(sr, si)
 
 
 @inlined
-def add_all(to, alpha, of):
-    """Blocks += α others."""
-    real = to.dtype.type
-    for block in range(to.shape[0]):
-        add(to[block], real(alpha.real), real(alpha.imag), of[block])
-
-
-@inlined
-def collide_all(f, other, alpha, factors, g, lattice, box, work):
-    """f += α other, flat g = C f; returns fᵀ W⁻¹P C f. `work` (8 + planes, LANES)."""
-    re = im = 0.0
-    left, real = work[8:].reshape(-1), f.dtype.type
+def collide_all(f, factors, g, lattice, box, work):
+    """As `collide_block`, of all."""
+    total = 0.0j
     for block in range(box.blocks):
-        if alpha != 0:
-            add(f[block], real(alpha.real), real(alpha.imag), other[block])
-        if lattice.weights.size != 9:
-            sr, si = collide_any(f[block], factors[block], left, lattice, work)
-        else:
-            sr, si = collide_d2q9(f[block], factors[block], left, lattice)
-        re += sr
-        im += si
-        start = box.first + block * LANES
-        for plane in range(g.shape[0]):
-            target = g[plane, start : start + LANES]
-            for x in range(LANES):
-                target[x] = left[plane * LANES + x]
-    return complex(re, im)
+        total += collide_block(f, factors, g, block, lattice, box, work)
+    return total

@@ -9,15 +9,18 @@ from typing import Any
 
 from numba import njit
 
-_SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+_SOURCES = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()
 
 
 def kernel(function: Callable) -> Any:
     """Compile an entry point, kept on disk until any file of this folder changes."""
-    dispatcher = njit(fastmath=True, error_model="numpy", nogil=True, cache=True)(function)
+    dispatcher: Any = njit(fastmath=True, error_model="numpy", nogil=True, cache=True)(function)
     # Numba watches the file of the function alone, not those of the functions that are inlined into it.
-    index = dispatcher._cache._cache_file
-    index._source_stamp = (index._source_stamp, _SOURCES)
+    if hasattr(dispatcher, "_cache"):  # not where compilation is switched off
+        index = dispatcher._cache._cache_file
+        index._source_stamp = (index._source_stamp, _SOURCES)
     return dispatcher
 
 

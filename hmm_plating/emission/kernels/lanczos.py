@@ -1,9 +1,10 @@
 """The complex symmetric Lanczos recurrence in the form of the load, and the load that it converges to.
 
-With ⟨u, v⟩ = uᵀ G v, in which A = I − SC is self-adjoint, the vectors v₁ = r₀, v_{k+1} = s_k A v_k − α_k v_k − β_k v_{k−1}
-are orthogonal and the load is Z₀ + ⅓ ⟨v₁, v₁⟩ (T⁻¹)₁₁ with T their tridiagonal matrix: three vectors and two passes
-over the cells per step. It is COCG (van der Vorst and Melissen, IEEE Trans. Magn. 26 (1990) 706), whose residuals
-are η_k v_k and whose directions, needed for the field alone, are p_k = η_k v_k + ρ_k/ρ_{k−1} p_{k−1}.
+In the form ⟨u, v⟩ = uᵀ G v, in which A = I − SC is self-adjoint, the vectors v₁ = r₀ and
+v_{k+1} = s_k A v_k − α_k v_k − β_k v_{k−1} are orthogonal. With T their tridiagonal matrix the load is
+Z₀ + ⅓ ⟨v₁, v₁⟩ (T⁻¹)₁₁: three vectors and two passes over the cells per step. It is COCG (van der Vorst and Melissen,
+IEEE Trans. Magn. 26 (1990) 706), whose residuals are η_k v_k and whose directions, needed for the field alone, are
+p_k = η_k v_k + ρ_k/ρ_{k−1} p_{k−1}.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 
 import numpy as np
 
-from hmm_plating.emission.kernels.collision import add_all, collide_all, planes_of
+from hmm_plating.emission.kernels.collision import collide_all, collide_block, planes_of
 from hmm_plating.emission.kernels.compiled import inlined, kernel
 from hmm_plating.emission.kernels.layout import LANES, shift_of
 from hmm_plating.emission.kernels.streaming import fill_ghosts
@@ -48,16 +49,27 @@ def advance(v, previous, g, wet, lattice, box, scale, beta):
 
 
 @inlined
-def redirect(p, beta, eta, v):
-    """p = η v + β p, in blocks."""
-    real, count = p.dtype.type, p.shape[1] // 2
+def add(to, alpha, of):
+    """One block += α another."""
+    real, count = to.dtype.type, to.size // 2
+    ar, ai = real(alpha.real), real(alpha.imag)
+    to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
+    for k in range(count):
+        a, b = of_r[k], of_i[k]
+        to_r[k] += ar * a - ai * b
+        to_i[k] += ar * b + ai * a
+
+
+@inlined
+def scale_and_add(to, beta, eta, of):
+    """One block = β itself + η another."""
+    real, count = to.dtype.type, to.size // 2
     br, bi, er, ei = real(beta.real), real(beta.imag), real(eta.real), real(eta.imag)
-    for block in range(p.shape[0]):
-        to_r, to_i, of_r, of_i = p[block, :count], p[block, count:], v[block, :count], v[block, count:]
-        for k in range(count):
-            pr, pi = to_r[k], to_i[k]
-            to_r[k] = er * of_r[k] - ei * of_i[k] + br * pr - bi * pi
-            to_i[k] = er * of_i[k] + ei * of_r[k] + br * pi + bi * pr
+    to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
+    for k in range(count):
+        pr, pi = to_r[k], to_i[k]
+        to_r[k] = er * of_r[k] - ei * of_i[k] + br * pr - bi * pi
+        to_i[k] = er * of_i[k] + ei * of_r[k] + br * pi + bi * pr
 
 
 @kernel
@@ -75,13 +87,13 @@ def correct_load(
         load: Z₀.
         excess_reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
-        most: upper limit of operator applications.
+        most: upper limit of operator applications, at least 2.
         x: 0 in blocks, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted, as the load does not need it.
 
     Returns:
         load (lattice units, summed over the area), applications, estimated error of the load, status.
     """
-    keep, lanes, real = x.shape[0] > 0, lattice.upward.size, v.dtype
+    lanes, real = lattice.upward.size, v.dtype
     plane = (lanes, box.depth, box.width)
     work = (
         np.empty(plane, real),
@@ -93,15 +105,15 @@ def correct_load(
     scratch = np.empty((8 + 2 * lattice.weights.size, LANES), real)
     g = np.zeros((2 * lattice.weights.size, box.slots), real)
     previous, p = np.zeros(v.shape, real), np.zeros(x.shape, real)
-    history = np.empty(most + 1, np.complex128)
+    history = np.empty(most, np.complex128)
     history[0] = load
     floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
     initial = load
-    norm = collide_all(v, v, 0.0j, factors, g, lattice, box, scratch)
+    norm = collide_all(v, factors, g, lattice, box, scratch)
     first_norm, former_norm, former_scale, former_rho = abs(norm), norm, 1.0, norm
     eta = pivot = 1.0 + 0.0j
     applications, estimate = 1, np.inf
-    for step in range(1, most + 1):
+    for step in range(1, most):
         if norm == 0:
             return load, applications, 0.0, CONVERGED
         scale = math.sqrt(first_norm / abs(norm))  # keeps single precision from under- and overflow
@@ -114,9 +126,9 @@ def correct_load(
             break
         rho = eta * eta * norm
         load += unit * unit * rho / pivot / 3
-        if keep:
-            redirect(p, rho / former_rho if step > 1 else 0.0j, eta, v)
-            add_all(x, 1 / pivot, p)
+        for block in range(x.shape[0]):
+            scale_and_add(p[block], rho / former_rho if step > 1 else 0.0j, eta, v[block])
+            add(x[block], 1 / pivot, p[block])
         history[step] = load
         window = 8 + step // 4
         if step >= window:
@@ -128,6 +140,9 @@ def correct_load(
                 return load, applications, estimate, CONVERGED
         eta = -eta / (scale * pivot)
         former_norm, former_scale, former_rho = norm, scale, rho
-        norm = collide_all(previous, v, -alpha, factors, g, lattice, box, scratch)
+        norm = 0.0j
+        for block in range(box.blocks):
+            add(previous[block], -alpha, v[block])
+            norm += collide_block(previous, factors, g, block, lattice, box, scratch)
         v, previous = previous, v
     return load, applications, estimate, NOT_CONVERGED

@@ -28,8 +28,9 @@ class Stencil(NamedTuple):
 def stencil(lattice: Lattice, real: type) -> Stencil:
     """Velocities of two dimensions with cz = 0; weights of the floating-point type of the fields."""
     cx, cy, cz = np.pad(lattice.velocities, ((0, 0), (0, 3 - lattice.dimensions))).T.copy()
-    weights, inverse = lattice.weights.astype(real), (1 / lattice.weights).astype(real)
-    return Stencil(cx, cy, cz, weights, inverse, lattice.opposite, lattice.upward, lattice.downward)
+    weights: np.ndarray = lattice.weights.astype(real)
+    inverse_weights: np.ndarray = (1 / lattice.weights).astype(real)
+    return Stencil(cx, cy, cz, weights, inverse_weights, lattice.opposite, lattice.upward, lattice.downward)
 
 
 class Box(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.emission.kernels.collision import add_all, collide_all, set_factors
+from hmm_plating.emission.kernels.collision import collide_all, set_factors
 from hmm_plating.emission.kernels.compiled import inlined, kernel
 from hmm_plating.emission.kernels.layout import LANES, box_of, find_links, place_of
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
@@ -91,16 +91,16 @@ def motion(lattice, held, links, wet, g, source, box, reflection, fourier, work)
     for link in range(links.shape[0]):
         i, index = links[link, 0], links[link, 2] - box.first
         block, lane = index // LANES, index % LANES
-        load += lattice.weights[i] * lattice.cx[i] ** 2 * (
-            6.0 - 12.0 * complex(held[block, lane], held[block, LANES + lane])
+        load += (
+            lattice.weights[i]
+            * lattice.cx[i] ** 2
+            * (6.0 - 12.0 * complex(held[block, lane], held[block, LANES + lane]))
         )
     return load
 
 
 @kernel
-def prepare_surface(
-    lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, crop, guess
-):
+def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, crop, guess):
     """Set up one surface at one overtone between the rows that hold its roughness, in double precision.
 
     Args:
@@ -142,7 +142,7 @@ def prepare_surface(
     shape = (box.blocks, 2 * half * LANES)
     wet, held = np.zeros((box.blocks, LANES)), np.zeros((box.blocks, 2 * LANES))
     factors = np.zeros((box.blocks, 6 * LANES))
-    start, residual, change = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    start, residual = np.zeros(shape), np.zeros(shape)
     cell = np.empty(2 * half)
     mean = inside.sum() / (depth * width)
     for y in range(height):
@@ -175,13 +175,14 @@ def prepare_surface(
     scratch = np.empty((8 + 2 * half, LANES))
     g = np.zeros((2 * half, box.slots))
     load = motion(lattice, held, links, wet, g, residual, box, reflection, fourier, work)
-    collide_all(start, start, 0.0j, factors, g, lattice, box, scratch)
+    collide_all(start, factors, g, lattice, box, scratch)
     load += bilinear(residual, g, lattice, box) / 3
     fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
+    arriving = np.empty(2 * half * LANES)
     for block in range(box.blocks):
-        pull(g, block, lattice, box, wet[block], change[block])
-    add_all(residual, 1.0 + 0.0j, change)
-    add_all(residual, -1.0 + 0.0j, start)
+        pull(g, block, lattice, box, wet[block], arriving)
+        for k in range(arriving.size):
+            residual[block, k] += arriving[k] - start[block, k]
     load += bilinear(residual, g, lattice, box) / 3
     return bottom, box, links, wet, factors, start, residual, load, ghosts
 

@@ -290,8 +290,8 @@ def solve(
         surface, overtone = np.argwhere(status != kernels.CONVERGED)[0]
         reached = error[surface, overtone] / abs(load[surface, overtone] - liquid.flat_load[overtone])
         raise ConvergenceError(
-            f"surface {surface}, overtone index {overtone}: {count[surface, overtone]} operator applications reached an "
-            f"estimated error of {reached:.2g} of the excess load, tolerance is {tolerance:.2g}; raise one of the two"
+            f"surface {surface}, overtone index {overtone}: {count[surface, overtone]} operator applications reached "
+            f"an estimated error of {reached:.2g} of the excess load, tolerance is {tolerance:.2g}: raise one"
         )
     # what the lattice's flat wall lacks to the half space (O(kΔx)², the same for every surface) is put right here
     flat = kanazawa_gordon(overtones, electrolyte, resonator)

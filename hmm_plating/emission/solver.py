@@ -264,7 +264,7 @@ def solve(
                 reference,
                 tolerance,
                 accepted[order],
-                max(applications - count[surface, order], 2),
+                max(applications - count[surface, order], 1),
                 correction,
             )
             count[surface, order] += steps
@@ -291,7 +291,8 @@ def solve(
         reached = error[surface, overtone] / abs(load[surface, overtone] - liquid.flat_load[overtone])
         raise ConvergenceError(
             f"surface {surface}, overtone index {overtone}: {count[surface, overtone]} operator applications reached "
-            f"an estimated error of {reached:.2g} of the excess load, tolerance is {tolerance:.2g}: raise one"
+            f"an estimated error of {reached:.2g} of the excess load, wanted is {tolerance:.2g}; "
+            "raise `applications` or `tolerance`"
         )
     # what the lattice's flat wall lacks to the half space (O(kΔx)², the same for every surface) is put right here
     flat = kanazawa_gordon(overtones, electrolyte, resonator)

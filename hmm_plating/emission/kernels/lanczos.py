@@ -87,7 +87,7 @@ def correct_load(
         load: Z₀.
         excess_reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
-        most: upper limit of operator applications, at least 2.
+        most: upper limit of operator applications.
         x: 0 in blocks, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted, as the load does not need it.
 
     Returns:

@@ -1,55 +1,66 @@
-"""Gradient of the load with respect to every cell's fraction."""
+"""Gradient of the load with respect to every cell's fraction, from the solved field: no further solve."""
 
 from __future__ import annotations
 
-import numpy as np
+from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.layout import LANES, place_of
 
-from hmm_plating.emission.kernels.compiled import kernel
+
+@inlined
+def slope_of_saturation(start, x, unit, relaxation, lattice, block, lane):
+    """∂Z/∂B of a cell, 2 − 4 j_x + ⅓ fᵀW⁻¹(f − P C f), with C of the cell's liquid, through its moments."""
+    half = lattice.weights.size
+    momentum, even, odd = relaxation[0], relaxation[1], relaxation[2]
+    density = complex(start[block, lane], start[block, half * LANES + lane])
+    density += unit * complex(x[block, lane], x[block, half * LANES + lane])
+    even_square = lattice.inverse_weights[0] * density * density
+    odd_square = flow_x = flow_y = flow_z = 0.0j
+    for i in range(1, half, 2):
+        at, imaginary = i * LANES + lane, (half + i) * LANES + lane
+        forth = complex(start[block, at], start[block, imaginary])
+        forth += unit * complex(x[block, at], x[block, imaginary])
+        back = complex(start[block, at + LANES], start[block, imaginary + LANES])
+        back += unit * complex(x[block, at + LANES], x[block, imaginary + LANES])
+        both, difference = forth + back, forth - back
+        density += both
+        flow_x += lattice.cx[i] * difference
+        flow_y += lattice.cy[i] * difference
+        flow_z += lattice.cz[i] * difference
+        even_square += lattice.inverse_weights[i] / 2 * both * both
+        odd_square += lattice.inverse_weights[i] / 2 * difference * difference
+    change = (1 - even) * (even_square - density * density) + (1 + odd) * odd_square
+    change += 3 * (momentum - odd) * (flow_x * flow_x + flow_y * flow_y + flow_z * flow_z)
+    return 2 - 4 * flow_x + change / 3
 
 
 @kernel
-def surface_sensitivity(lattice, fraction, medium, media, threshold, field, gradient):
-    """∂(load per cell of area)/∂fraction into `gradient`, complex (z, y, x), from a solved field: no further solve.
+def differentiate(lattice, box, bottom, fraction, medium, media, threshold, start, x, unit, gradient):
+    """∂(load per cell of area)/∂fraction into `gradient`, complex (z, y, x), of the field f₀ + unit x.
 
-    ∂Z/∂B = 2 − 4 j_x + ⅓ fᵀW⁻¹(f − P C f) with C of the liquid; a solid cell carries its liquid rigidly.
+    A solid cell carries its liquid rigidly. Arguments as in `prepare_surface` and `correct_load`.
     """
     depth, rows, width = fraction.shape
-    half, area = lattice.weights.size, depth * width
-    f = np.empty(half, np.complex128)
+    area = depth * width
     for z in range(depth):
         for y in range(rows):
-            for x in range(width):
-                e = fraction[z, y, x]
-                relaxation = media.relaxation[medium[z, y, x]]
-                moment, even, odd = relaxation[0], relaxation[1], relaxation[2]
-                saturation_terms, ghost_terms = media.saturation[medium[z, y, x]], media.ghost[medium[z, y, x]]
+            for column in range(width):
+                e = fraction[z, y, column]
+                kind = medium[z, y, column]
                 if e > threshold:
-                    gradient[z, y, x] = (moment - 1) / area
+                    gradient[z, y, column] = (media.relaxation[kind, 0] - 1) / area
                     continue
-                density, flow_x, flow_y, flow_z = 0.0j, 0.0j, 0.0j, 0.0j
-                for i in range(half):
-                    f[i] = complex(field[i, z, y, x], field[half + i, z, y, x])
-                    density += f[i]
-                    flow_x += lattice.cx[i] * f[i]
-                    flow_y += lattice.cy[i] * f[i]
-                    flow_z += lattice.cz[i] * f[i]
-                change = 2.0 - 4.0 * flow_x
-                for i in range(half):
-                    w, back = lattice.weights[i], lattice.opposite[i]
-                    flow = lattice.cx[i] * flow_x + lattice.cy[i] * flow_y + lattice.cz[i] * flow_z
-                    equilibrium_odd = 3.0 * w * flow
-                    even_part, odd_part = 0.5 * (f[i] + f[back]), 0.5 * (f[i] - f[back])
-                    even_left = w * density + even * (even_part - w * density)
-                    odd_left = moment * equilibrium_odd + odd * (odd_part - equilibrium_odd)
-                    change += f[i] * (f[i] - even_left + odd_left) / (3.0 * w)
+                block, lane = place_of(z, y - bottom, column, box)
+                change = slope_of_saturation(start, x, unit, media.relaxation[kind], lattice, block, lane)
                 # derivatives of the calibration polynomials e + e(1 − e)s and e(1 − e)g
-                held, held_slope, ghost, ghost_slope = 0.0j, 0.0j, 0.0j, 0.0j
-                for j in range(saturation_terms.size - 1, -1, -1):
-                    held_slope = held_slope * e + held
-                    held = held * e + saturation_terms[j]
-                    ghost_slope = ghost_slope * e + ghost
-                    ghost = ghost * e + ghost_terms[j]
+                saturation_terms, ghost_terms = media.saturation[kind], media.ghost[kind]
+                held, held_slope, ghost, ghost_slope = saturation_terms[0], 0.0j, ghost_terms[0], 0.0j
+                if e > 0:
+                    held = ghost = 0.0j
+                    for j in range(saturation_terms.size - 1, -1, -1):
+                        held_slope = held_slope * e + held
+                        held = held * e + saturation_terms[j]
+                        ghost_slope = ghost_slope * e + ghost
+                        ghost = ghost * e + ghost_terms[j]
                 bubble, bubble_slope = e * (1 - e), 1 - 2 * e
                 change *= 1 + bubble_slope * held + bubble * held_slope
-                change -= bubble_slope * ghost + bubble * ghost_slope
-                gradient[z, y, x] = change / area
+                gradient[z, y, column] = (change - bubble_slope * ghost - bubble * ghost_slope) / area

@@ -22,29 +22,28 @@ CONVERGED, NOT_CONVERGED = 0, 1
 
 
 @inlined
-def advance(v, previous, g, wet, lattice, box, scale, beta):
-    """previous = scale (v − S F) − β previous with flat F = C v and filled ghosts; returns ⟨v, previous⟩."""
+def advance(v, previous, g, wet, block, lattice, box, scale, beta):
+    """Of one block: previous = scale (v − S F) − β previous, with flat F = C v and filled ghosts; its ⟨v, previous⟩."""
     real, half = v.dtype.type, lattice.weights.size
     s, br, bi = real(scale), real(beta.real), real(beta.imag)
     re = im = 0.0
-    for block in range(box.blocks):
-        here, liquid = box.first + block * LANES, wet[block]
-        for i in range(half):
-            back, up = lattice.opposite[i], here - shift_of(i, lattice, box)
-            left_r, left_i = g[i, up : up + LANES], g[half + i, up : up + LANES]
-            back_r, back_i = g[back, here : here + LANES], g[half + back, here : here + LANES]
-            own_r, own_i = planes_of(v[block], i, half)
-            old_r, old_i = planes_of(previous[block], i, half)
-            sr = si = real(0)
-            for x in range(LANES):
-                a = s * (own_r[x] - liquid[x] * left_r[x]) - br * old_r[x] + bi * old_i[x]
-                b = s * (own_i[x] - liquid[x] * left_i[x]) - br * old_i[x] - bi * old_r[x]
-                old_r[x] = a
-                old_i[x] = b
-                sr += a * back_r[x] - b * back_i[x]
-                si += a * back_i[x] + b * back_r[x]
-            re += lattice.inverse_weights[i] * sr
-            im += lattice.inverse_weights[i] * si
+    here, liquid = box.first + block * LANES, wet[block]
+    for i in range(half):
+        back, up = lattice.opposite[i], here - shift_of(i, lattice, box)
+        left_r, left_i = g[i, up : up + LANES], g[half + i, up : up + LANES]
+        back_r, back_i = g[back, here : here + LANES], g[half + back, here : here + LANES]
+        own_r, own_i = planes_of(v[block], i, half)
+        old_r, old_i = planes_of(previous[block], i, half)
+        sr = si = real(0)
+        for x in range(LANES):
+            a = s * (own_r[x] - liquid[x] * left_r[x]) - br * old_r[x] + bi * old_i[x]
+            b = s * (own_i[x] - liquid[x] * left_i[x]) - br * old_i[x] - bi * old_r[x]
+            old_r[x] = a
+            old_i[x] = b
+            sr += a * back_r[x] - b * back_i[x]
+            si += a * back_i[x] + b * back_r[x]
+        re += lattice.inverse_weights[i] * sr
+        im += lattice.inverse_weights[i] * si
     return complex(re, im)
 
 
@@ -61,15 +60,25 @@ def add(to, alpha, of):
 
 
 @inlined
-def scale_and_add(to, beta, eta, of):
-    """One block = β itself + η another."""
+def combine(to, alpha, a, beta, b):
+    """One block = α a + β b."""
     real, count = to.dtype.type, to.size // 2
-    br, bi, er, ei = real(beta.real), real(beta.imag), real(eta.real), real(eta.imag)
-    to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
+    ar, ai, br, bi = real(alpha.real), real(alpha.imag), real(beta.real), real(beta.imag)
+    to_r, to_i, a_r, a_i, b_r, b_i = to[:count], to[count:], a[:count], a[count:], b[:count], b[count:]
     for k in range(count):
-        pr, pi = to_r[k], to_i[k]
-        to_r[k] = er * of_r[k] - ei * of_i[k] + br * pr - bi * pi
-        to_i[k] = er * of_i[k] + ei * of_r[k] + br * pi + bi * pr
+        to_r[k] = ar * a_r[k] - ai * a_i[k] + br * b_r[k] - bi * b_i[k]
+        to_i[k] = ar * a_i[k] + ai * a_r[k] + br * b_i[k] + bi * b_r[k]
+
+
+@inlined
+def add_two(to, alpha, a, beta, b):
+    """One block += α a + β b."""
+    real, count = to.dtype.type, to.size // 2
+    ar, ai, br, bi = real(alpha.real), real(alpha.imag), real(beta.real), real(beta.imag)
+    to_r, to_i, a_r, a_i, b_r, b_i = to[:count], to[count:], a[:count], a[count:], b[:count], b[count:]
+    for k in range(count):
+        to_r[k] += ar * a_r[k] - ai * a_i[k] + br * b_r[k] - bi * b_i[k]
+        to_i[k] += ar * a_i[k] + ai * a_r[k] + br * b_i[k] + bi * b_r[k]
 
 
 @kernel
@@ -79,7 +88,7 @@ def correct_load(
     """Load Z₀ + ⅓ ⟨r₀, A⁻¹ r₀⟩ of one surface at one overtone.
 
     Args:
-        lattice: Stencil; its floating-point type, that of all other arrays, is the one computed in.
+        lattice: Stencil; its floating-point type, that of all arrays but x, is the one computed in.
         box, links, wet, factors: as `prepare_surface` returns them.
         reflection: half space, real and imaginary part (2, lane, lane, z, x), divided by the number of modes.
         fourier: as in `fill_ghosts`.
@@ -88,12 +97,12 @@ def correct_load(
         excess_reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
         most: upper limit of operator applications.
-        x: 0 in blocks, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted, as the load does not need it.
+        x: 0 in blocks, of either type, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted: the load needs none.
 
     Returns:
         load (lattice units, summed over the area), applications, estimated error of the load, status.
     """
-    lanes, real = lattice.upward.size, v.dtype
+    keep, lanes, real = x.shape[0] > 0, lattice.upward.size, v.dtype
     plane = (lanes, box.depth, box.width)
     work = (
         np.empty(plane, real),
@@ -104,7 +113,8 @@ def correct_load(
     )
     scratch = np.empty((8 + 2 * lattice.weights.size, LANES), real)
     g = np.zeros((2 * lattice.weights.size, box.slots), real)
-    previous, p = np.zeros(v.shape, real), np.zeros(x.shape, real)
+    previous = np.zeros(v.shape, real)
+    p, direction = np.zeros(x.shape, x.dtype), np.empty(v.shape[1], x.dtype)
     history = np.empty(most, np.complex128)
     history[0] = load
     floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
@@ -112,24 +122,40 @@ def correct_load(
     norm = collide_all(v, factors, g, lattice, box, scratch)
     first_norm, former_norm, former_scale, former_rho = abs(norm), norm, 1.0, norm
     eta = pivot = 1.0 + 0.0j
-    applications, estimate = 1, np.inf
+    turn = former_eta = former_turn = waiting = 0.0j
+    applications, estimate, status = 1, np.inf, NOT_CONVERGED
     for step in range(1, most):
         if norm == 0:
-            return load, applications, 0.0, CONVERGED
+            estimate, status = 0.0, CONVERGED
+            break
+        rho = eta * eta * norm
+        turn = rho / former_rho if step > 1 else 0.0j
         scale = math.sqrt(first_norm / abs(norm))  # keeps single precision from under- and overflow
         beta = scale / former_scale * norm / former_norm if step > 1 else 0.0j
         fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
-        alpha = advance(v, previous, g, wet, lattice, box, scale, beta) / norm
+        alpha, follow = 0.0j, keep and step % 2 == 0
+        for block in range(box.blocks):
+            if follow:  # two steps at once, half the traffic; p is p_{k−2}, whose 1/pivot is known by now
+                combine(direction, former_eta, previous[block], former_turn, p[block])
+                add_two(x[block], waiting, p[block], 1 / pivot, direction)
+                combine(p[block], eta, v[block], turn, direction)
+            alpha += advance(v, previous, g, wet, block, lattice, box, scale, beta)
+        alpha /= norm
         applications += 1
         pivot = (alpha - beta / (former_scale * pivot)) / scale if step > 1 else alpha / scale
         if pivot == 0:
-            break
-        rho = eta * eta * norm
+            return load, applications, estimate, status
         load += unit * unit * rho / pivot / 3
-        for block in range(x.shape[0]):
-            scale_and_add(p[block], rho / former_rho if step > 1 else 0.0j, eta, v[block])
-            add(x[block], 1 / pivot, p[block])
         history[step] = load
+        waiting = 1 / pivot if step % 2 == 0 else waiting
+        former_eta, former_turn, former_rho = eta, turn, rho
+        eta = -eta / (scale * pivot)
+        former_norm, former_scale = norm, scale
+        norm = 0.0j
+        for block in range(box.blocks):
+            add(previous[block], -alpha, v[block])
+            norm += collide_block(previous, factors, g, block, lattice, box, scratch)
+        v, previous = previous, v
         window = 8 + step // 4
         if step >= window:
             estimate = 0.0
@@ -137,12 +163,13 @@ def correct_load(
                 estimate = max(estimate, abs(history[past] - load))
             least = max(floor * abs(load - initial), 1e-14 * abs(load))
             if estimate <= max(absolute, relative * abs(load - excess_reference), least):
-                return load, applications, estimate, CONVERGED
-        eta = -eta / (scale * pivot)
-        former_norm, former_scale, former_rho = norm, scale, rho
-        norm = 0.0j
-        for block in range(box.blocks):
-            add(previous[block], -alpha, v[block])
-            norm += collide_block(previous, factors, g, block, lattice, box, scratch)
-        v, previous = previous, v
-    return load, applications, estimate, NOT_CONVERGED
+                status = CONVERGED
+                break
+    steps = applications - 1
+    for block in range(x.shape[0] if steps > 0 else 0):
+        if steps % 2 == 1:
+            combine(direction, former_eta, previous[block], former_turn, p[block])
+            add_two(x[block], waiting, p[block], 1 / pivot, direction)
+        else:
+            add(x[block], waiting, p[block])
+    return load, applications, estimate, status

@@ -7,6 +7,7 @@ from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.shapes import cylinders, egg_crate, grating, hemispheres, spheres
 from hmm_plating.emission.small_load import shifts
 from hmm_plating.emission.solver import ConvergenceError, Solution, solve
+from hmm_plating.emission.velocity import velocity_amplitude
 
 __all__ = [
     "ConvergenceError",
@@ -24,5 +25,6 @@ __all__ = [
     "solid_fraction",
     "solve",
     "spheres",
+    "velocity_amplitude",
     "viscoelastic_film",
 ]

@@ -2,7 +2,7 @@
 
 Above every lateral point the metal is a set of intervals of height, which are united and cut into cells exactly;
 laterally the cells are sampled at equal distances. With the default number of samples the fractions sum to the
-analytic volume within 5e-5 where radii are at least two cells, and that of a grating or egg crate to round-off.
+analytic volume within 5e-5 where radii are at least half a cell, and those of a grating or egg crate to round-off.
 
 All lengths are in metres. `shape` is the box in cells, (rows, columns) or (depth, rows, columns), the rows from the
 crystal upwards; the box is periodic in x (columns) and z (depth), x is the direction of shear.
@@ -20,7 +20,8 @@ from hmm_plating.emission.intervals import FloatArray, fill
 from hmm_plating.errors import InputError
 
 _SAMPLES = {1: 1000, 2: 24}  # per cell and direction, by the number of directions that are sampled
-_PER_RADIUS = 100  # least samples of a sphere
+_PER_RADIUS = 100  # least samples of a sphere,
+_MOST = 200  # of a cell
 _ROUNDING = 1e-9  # of lengths that fit the box exactly
 
 
@@ -98,7 +99,7 @@ def spheres(
         distance = np.hypot(along - x_centres[near], z - z_centres[near])
         return _chord(heights[near], radii[near], distance)
 
-    samples = samples_per_cell or max(_SAMPLES[2], math.ceil(_PER_RADIUS * spacing / radii.min()))
+    samples = samples_per_cell or min(max(_SAMPLES[2], math.ceil(_PER_RADIUS * spacing / radii.min())), _MOST)
     return fill(section, shape, spacing, (samples, samples))
 
 

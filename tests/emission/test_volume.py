@@ -7,7 +7,7 @@ import pytest
 import torch
 from surfaces import random_surface
 
-from hmm_plating.emission import kanazawa_gordon, load_impedance, sauerbrey, shifts, solve
+from hmm_plating.emission import kanazawa_gordon, load_impedance, sauerbrey, shifts, solve, spheres
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
@@ -90,10 +90,8 @@ def test_rigid_caps():
 
     Source: the operator of the FreqD-LBM reference, solved exactly at Δx = 1 nm.
     """
-    electrolyte, resonator, per_cell = Electrolyte(1e3, 1e-3), Resonator(5e6, 8.8e6), 20
-    lateral, normal = centres(17, per_cell) - 8.5, centres(6, per_cell) - 0.5
-    inside = lateral[:, None, None] ** 2 + normal[:, None] ** 2 + lateral**2 < 25
-    fraction = torch.from_numpy(inside.reshape(17, per_cell, 6, per_cell, 17, per_cell).mean(axis=(1, 3, 5)))
+    electrolyte, resonator = Electrolyte(1e3, 1e-3), Resonator(5e6, 8.8e6)
+    fraction = spheres(8.5e-9, 8.5e-9, 0.5e-9, 5e-9, (17, 7, 17), 1e-9)
     computed = excess(fraction, 1e-9, [3, 5, 7, 9, 11], electrolyte, resonator)
     expected = torch.tensor([-11.090 + 0.129j, -11.052 + 0.166j, -11.021 + 0.196j, -10.995 + 0.222j, -10.971 + 0.245j])
     assert ((computed - expected).abs() / expected.abs()).max() < 0.05

@@ -27,3 +27,20 @@ def random_surface(rows: int, width: int, seed: int) -> torch.Tensor:
     height = rows * (0.45 + 0.2 * smooth / smooth.std())
     fraction = columns(np.repeat(np.clip(height, 0.5, rows - 0.5), 8), rows, 8).numpy()
     return torch.from_numpy(np.clip(fraction + 0.3 * generator.random(fraction.shape), 0.02, 0.98))
+
+
+def below_curve(curve: np.ndarray, rows: int, width: int) -> torch.Tensor:
+    """Cell fractions on the right of a polyline x + iy [cells], which may overhang and wraps after `width` cells.
+
+    A curve that gains `width` in x bounds the metal below it, one that closes on itself clockwise a body.
+    """
+    x = curve.real
+    first, last = np.floor(np.minimum(x[:-1], x[1:])), np.floor(np.maximum(x[:-1], x[1:]))
+    assert (last - first <= 1).all()  # the polyline is finer than a cell
+    cut = np.flatnonzero(last > first)
+    crossing = curve[cut] + (last[cut] - x[cut]) / (x[cut + 1] - x[cut]) * (curve[cut + 1] - curve[cut])
+    curve = np.insert(curve, cut + 1, crossing.imag * 1j + last[cut])
+    middle, step = (curve[1:] + curve[:-1]) / 2, np.diff(curve.real)
+    column = np.floor(middle.real).astype(int) % width
+    filled = [np.bincount(column, step * np.clip(middle.imag - row, 0, 1), width) for row in range(rows)]
+    return torch.from_numpy(np.clip(np.round(filled, 10), 0, 1))

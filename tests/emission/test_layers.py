@@ -1,5 +1,6 @@
 """Viscoelastic layers: the closed form of a film in liquid, rigid and liquid limits, rough metal, reciprocity."""
 
+import itertools
 import math
 
 import numpy as np
@@ -106,12 +107,12 @@ def rough_film(per_amplitude, density, modulus):
 def test_film_on_rough_metal_converges(film, accepted):
     """Differences between 3, 6 and 12 cells per amplitude, first order or better.
 
-    Where the film's surface is oblique, mixing as in layers parallel to the shear errs: most for a film that flows eight
-    times more easily than the liquid.
+    Where the film's surface is oblique, mixing as in layers parallel to the shear errs: most for a film that flows
+    eight times more easily than the liquid.
     """
     loads = [rough_film(cells, *FILMS[film])[0] for cells in (3, 6, 12)]
     liquid = kanazawa_gordon(OVERTONES, WATER, QUARTZ)
-    first, second = ((b - a).abs() / (loads[2] - liquid).abs() for a, b in zip(loads, loads[1:], strict=False))
+    first, second = ((b - a).abs() / (loads[2] - liquid).abs() for a, b in itertools.pairwise(loads))
     assert first.max() < accepted
     assert second.max() < first.max() / 2
 

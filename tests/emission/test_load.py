@@ -16,6 +16,7 @@ WATER = Electrolyte(997.05, 0.890e-3)
 QUARTZ = Resonator(5e6, 8.84e6)
 OVERTONES = [3, 7, 13]
 
+
 def excess(fraction, spacing, overtones=OVERTONES, **options):
     """Δf/n + iΔΓ/n [Hz] of the liquid over the half space."""
     flat = kanazawa_gordon(overtones, WATER, QUARTZ)

@@ -89,9 +89,7 @@ def test_sinusoids_wherever_the_wall_lies_in_its_cell(amplitude, period):
 def test_steep_sinusoids_converge_with_second_order(amplitude, period):
     expected = np.array(SINUSOIDS[amplitude, period]) / in_hertz(1, (3, 7, 13))
     shape = functools.partial(profile, sinusoid(amplitude, period), period * 1e-9)
-    coarse, fine = (
-        largest_error(shape, period * 1e-9, period * c // amplitude, (3, 7, 13), expected) for c in (4, 12)
-    )
+    coarse, fine = (largest_error(shape, period * 1e-9, period * c // amplitude, (3, 7, 13), expected) for c in (4, 12))
     assert math.log(coarse / fine, 3) > 1.8
 
 
@@ -103,7 +101,7 @@ def from_order_parameter(height, period, cells, offset, interface):
     level += 1 + offset - level.min()
     rows = math.ceil(level.max()) + 2 * interface
     y, x = np.meshgrid(np.arange(rows) + 0.5, np.arange(cells) + 0.5, indexing="ij")
-    distance, nearest = cKDTree(np.stack([np.arange(-cells, 2 * cells, 0.01), level], 1)).query(np.stack([x, y], -1))
+    distance, _ = cKDTree(np.stack([np.arange(-cells, 2 * cells, 0.01), level], 1)).query(np.stack([x, y], -1))
     above = y > np.interp(x, np.arange(-cells, 2 * cells, 0.01), level)
     depth = torch.from_numpy(np.where(above, -distance, distance))
     return solid_fraction(0.5 * (1 + torch.tanh(2 * depth / interface)), interface * spacing, spacing)
@@ -244,7 +242,7 @@ CORNERED = {
 def test_cornered_shapes_converge_to_their_own_fine_grid(shape):
     """Edges and contact lines allow no exact series: against the extrapolation of cells of 2 and 1 nm to none.
 
-    First order; at 8 nm the tip of a sharp edge lies a fraction of a cell too low, which is 9 % of the excess of facets.
+    First order; at 8 nm the tip of a sharp edge lies a fraction of a cell too low: 9 % of the excess of facets.
     """
     accepted, outlines = CORNERED[shape]
     outlines = [[corner * NANOMETRE for corner in outline] for outline in outlines]

@@ -1,8 +1,8 @@
 """Loads of rough walls by series of exact solutions of the unsteady Stokes equations, fitted to u = (1, 0) on the wall.
 
 No grid and no lattice: iωρu = −∇p + η∇²u holds term by term, the wall by least squares. With the stream function ψ of
-u = (∂ψ/∂y, −∂ψ/∂x), every term solves ∇²ψ = 0 or ∇²ψ = k²ψ, k = sqrt(iωρ/η). On a wall that moves with velocity 1 along x
-ψ = y + c, and the momentum of the liquid gives the load iωρ(−c − h̄) per area, h̄ the mean height of the wall.
+u = (∂ψ/∂y, −∂ψ/∂x), every term solves ∇²ψ = 0 or ∇²ψ = k²ψ, k = sqrt(iωρ/η). On a wall that moves with velocity 1 along
+x, ψ = y + c, and the momentum of the liquid gives the load iωρ(−c − h̄) per area, h̄ the mean height of the wall.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def shear_across_grooves(
 ) -> tuple[complex, float]:
     """Load in excess of the half space over y = h(x), and the largest error of the velocity on the wall.
 
-    Rayleigh (1907): outgoing modes e^{iqx − |q|y} and e^{iqx − κy}, κ² = k² + q², also used inside the grooves; by least
-    squares the wall is met although the series alone would diverge for slopes above 0.448 (Millar, Radio Sci. 8 (1973) 785).
+    Rayleigh (1907): outgoing modes e^{iqx − |q|y} and e^{iqx − κy}, κ² = k² + q², also used inside the grooves; least
+    squares meet the wall where the series itself diverges, slopes above 0.448 (Millar, Radio Sci. 8 (1973) 785).
     """
     k, inertia = _wavenumber(overtone, electrolyte, resonator)
     x = (np.arange(8 * harmonics) + 0.5) / (8 * harmonics) * period
@@ -72,8 +72,8 @@ def shear_along_grooves(
 ) -> tuple[complex, float]:
     """Load in excess of the half space over y = h(z), and the largest error of the velocity on the wall.
 
-    Only u along the grooves: ∇²u = k²u, u = 1 on the wall, modes e^{iqz − κy} as in `shear_across_grooves`; the load is the
-    momentum iωρ∫u, whose part above the wall follows from the mean of each mode over its own height.
+    Only u along the grooves: ∇²u = k²u, u = 1 on the wall, modes e^{iqz − κy} as in `shear_across_grooves`; the load is
+    the momentum iωρ∫u of the liquid above the wall.
     """
     k, inertia = _wavenumber(overtone, electrolyte, resonator)
     z = (np.arange(8 * harmonics) + 0.5) / (8 * harmonics) * period
@@ -94,10 +94,10 @@ def shear_over_a_curve(
     sources: int = 120,
     depth: float = 4.0,
 ) -> tuple[complex, float]:
-    """Load in excess of the half space over a smooth wall that may overhang, and the largest error of the velocity on it.
+    """Load in excess of the half space over a smooth wall that may overhang, and the largest error of its velocity.
 
-    Fundamental solutions (Fairweather and Karageorghis, Adv. Comput. Math. 9 (1998) 69): periodic rows of vortices of the
-    Laplace and of the modified Helmholtz equation, `depth` source distances inside the metal.
+    Fundamental solutions (Fairweather and Karageorghis, Adv. Comput. Math. 9 (1998) 69): periodic rows of sources of
+    the Laplace and of the modified Helmholtz equation, `depth` source distances inside the metal.
 
     Args:
         curve: x + iy of a parameter in [0, 1), which gains one period in x over it, metal on its right.

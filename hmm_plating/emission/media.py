@@ -22,7 +22,8 @@ class ViscoelasticLayer:
     """Soft matter in the liquid: an interphase on the metal, a soft deposit.
 
     Attributes:
-        fraction: share of each cell's volume outside the metal, in [0, 1], shaped as (or broadcast to) the surfaces.
+        fraction: share of that part of each cell which is not metal, in [0, 1], shaped as (or broadcast to) the
+            surfaces: 1 in a cell that metal and layer fill, however much of it is metal.
         density: [kg/m³].
         shear_modulus: G = G' + iG'' [Pa], a number or one per overtone; G'' of a liquid is ωη.
     """
@@ -79,9 +80,19 @@ def media(
     Args:
         mixtures: as from `distinct_mixtures`.
         held: mixtures that occur in partly solid cells, which need a calibration, bool (mixture,).
+
+    Raises:
+        InputError: a shear modulus that is neither a number nor one per overtone.
     """
     omegas = angular_frequencies(overtones, resonator)
-    moduli = [torch.as_tensor(layer.shear_modulus, dtype=torch.complex128).expand(omegas.shape) for layer in layers]
+    moduli = [torch.as_tensor(layer.shear_modulus, dtype=torch.complex128) for layer in layers]
+    for modulus in moduli:
+        if modulus.ndim > 1 or modulus.numel() not in (1, len(omegas)):
+            raise InputError(
+                f"shear_modulus of a layer must be a number or one per overtone, {len(omegas)} of them, "
+                f"got shape {tuple(modulus.shape)}"
+            )
+    moduli = [modulus.expand(omegas.shape) for modulus in moduli]
     liquid_share = 1 - mixtures.sum(axis=1)
     density = liquid_share * electrolyte.density + mixtures @ np.array([layer.density for layer in layers])
     result = []

@@ -66,23 +66,26 @@ def test_grooves_along_the_shear():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("offset", [0.0, 0.3, 0.65])
 @pytest.mark.parametrize(
-    ("amplitude", "period", "overtone", "expected"),
+    ("amplitude", "period", "expected"),
     [
-        (5, 100, 3, -4.294 + 0.220j),
-        (5, 100, 13, -4.037 + 0.417j),
-        (10, 200, 3, -8.113 + 0.807j),
-        (10, 200, 13, -7.106 + 1.343j),
+        (5, 100, [-4.294 + 0.220j, -4.169 + 0.321j, -4.037 + 0.417j]),
+        (10, 200, [-8.113 + 0.807j, -7.615 + 1.112j, -7.106 + 1.343j]),
     ],
 )
-def test_egg_crates(amplitude, period, overtone, expected):
-    """a cos(2πx/L) cos(2πz/L) [nm] at four cells per amplitude, spectral solution of the design's table 4.1."""
+def test_egg_crates(amplitude, period, expected, offset):
+    """a cos(2πx/L) cos(2πz/L) [nm] at four cells per amplitude, n = 3, 7, 13, spectral solution of table 4.1.
+
+    The wall anywhere in its cell, in all three directions.
+    """
     cells, per_cell = 4, 8
     width = period * cells // amplitude
-    wave = np.cos(2 * np.pi * centres(width, per_cell) / width)
-    fraction = heights(cells + 0.3 + cells * wave[:, None] * wave, (per_cell, per_cell))
-    computed = complex(excess(fraction, amplitude * 1e-9 / cells, [overtone], tolerance=2e-3)[0])
-    assert abs(computed - expected) < 0.02 * abs(expected)
+    wave = np.cos(2 * np.pi * (centres(width, per_cell) - offset) / width)
+    fraction = heights(cells + 0.3 + offset + cells * wave[:, None] * wave, (per_cell, per_cell))
+    computed = excess(fraction, amplitude * 1e-9 / cells, [3, 7, 13], tolerance=1e-3)
+    # measured 0.24 %
+    assert ((computed - torch.tensor(expected)).abs() / torch.tensor(expected).abs()).max() < 0.005
 
 
 def test_rigid_caps():

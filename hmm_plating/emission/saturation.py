@@ -9,10 +9,12 @@ ghost liquid) is subtracted.
 from __future__ import annotations
 
 import cmath
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from hmm_plating.emission.lattice import Relaxation
 
@@ -29,6 +31,14 @@ class Calibration(NamedTuple):
 
     saturation: np.ndarray
     ghost: np.ndarray
+
+
+def bubble(fraction: Tensor, terms: Sequence[Tensor]) -> Tensor:
+    """ε(1 − ε) Σ t_j ε^j, the form of both calibrations, complex (..., [z,] y, x), to which the t_j broadcast."""
+    total = terms[-1]
+    for term in reversed(terms[:-1]):
+        total = total * fraction + term
+    return fraction * (1 - fraction) * total
 
 
 def _row(relaxation: Relaxation, wavenumber: complex, saturation: complex) -> tuple[complex, complex]:

@@ -91,8 +91,8 @@ def _step(system: Operator, state: _State, step: int) -> _State:
     scale = (state.first_norm / divisor.abs()).sqrt()  # keeps single precision from under- and overflow
     ratio = state.norm / state.former_norm * (scale / state.former_scale)
     beta = ratio if step > 1 else torch.zeros_like(ratio)
-    change = torch.sub(v, stream(system, state.leaving)).mul_(scale.to(dtype)[cells])
-    previous.mul_(-beta.to(dtype)[cells]).add_(change)
+    change = stream(system, state.leaving).sub_(v)
+    previous.mul_(-beta.to(dtype)[cells]).addcmul_(change, -scale.to(dtype)[cells])
     alpha = bilinear(system, previous, state.leaving) / divisor
     pivot = (alpha - beta / (state.former_scale * state.pivot)) / scale
     pivot = torch.where(state.norm == 0, 1, pivot)

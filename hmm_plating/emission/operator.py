@@ -18,22 +18,26 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hmm_plating.emission.lattice import Lattice
 
+_REST, _FORWARD, _BACKWARD = slice(1), slice(1, None, 2), slice(2, None, 2)  # populations, pairs of opposites
+
 
 class Collision(NamedTuple):
-    """Factors of every cell, complex (..., [z,] y, x): f⁺ → K f⁺ + (1 − K) w ρ, f⁻ → O f⁻ + w M c·j.
+    """P C f = a f + b P f + w ((1 − K) ρ − M c·j) with K = B + (1 − B) e, O = (1 − B) o − B, M = 3 (1 − B)(m − o).
 
     Attributes:
-        even, odd, momentum: K, O and M.
+        same, opposite: a = (K − O)/2 and b = (K + O)/2, complex (..., 1, [z,] y, x).
+        moments: 1 − K and, for each direction, −M, complex (..., 1 + dimension, [z,] y, x).
     """
 
-    even: Tensor
-    odd: Tensor
-    momentum: Tensor
+    same: Tensor
+    opposite: Tensor
+    moments: Tensor
 
 
 class Operator(NamedTuple):
@@ -42,8 +46,8 @@ class Operator(NamedTuple):
     Attributes:
         lattice: Lattice.
         weights: w, complex (population,).
-        velocities: c, complex (population, dimension).
-        even, odd, momentum: as of Collision.
+        basis: 1 and c, complex (population, 1 + dimension).
+        same, opposite, moments: as of Collision.
         saturation: B, complex (..., [z,] y, x), 0 outside the liquid.
         wet: bool (..., [z,] y, x), cells with unknowns.
         upstream: place that each population arrives from, int64 (..., population × cells); its own where it bounces.
@@ -53,10 +57,10 @@ class Operator(NamedTuple):
 
     lattice: Lattice
     weights: Tensor
-    velocities: Tensor
-    even: Tensor
-    odd: Tensor
-    momentum: Tensor
+    basis: Tensor
+    same: Tensor
+    opposite: Tensor
+    moments: Tensor
     saturation: Tensor
     wet: Tensor
     upstream: Tensor
@@ -80,11 +84,18 @@ class Operator(NamedTuple):
         return Operator(self.lattice, *(part.to(dtype) if part.is_complex() else part for part in self[1:]))
 
 
-def collision(relaxation: Sequence[Tensor | complex], saturation: Tensor) -> Collision:
-    """Factors of cells whose liquid has `relaxation` (momentum, even, odd), each a number or (..., [z,] y, x)."""
+def collision(lattice: Lattice, relaxation: Sequence[Tensor | complex], saturation: Tensor) -> Collision:
+    """Factors of cells whose liquid has `relaxation` (m, e, o), each a number or (..., [z,] y, x)."""
     momentum, even, odd = relaxation
     free = 1 - saturation
-    return Collision(saturation + free * even, free * odd - saturation, 3 * free * (momentum - odd))
+    kept, turned = saturation + free * even, free * odd - saturation
+    drag = -3 * free * (momentum - odd)
+    axis = -1 - lattice.dimensions
+    return Collision(
+        ((kept - turned) / 2).unsqueeze(axis),
+        ((kept + turned) / 2).unsqueeze(axis),
+        torch.stack([1 - kept, *(drag,) * lattice.dimensions], axis),
+    )
 
 
 def operator(
@@ -121,8 +132,8 @@ def operator(
     return Operator(
         lattice,
         torch.as_tensor(lattice.weights, device=solid.device).to(saturation.dtype),
-        torch.as_tensor(lattice.velocities, device=solid.device).to(saturation.dtype),
-        *collision(relaxation, saturation),
+        torch.as_tensor(np.insert(lattice.velocities, 0, 1, axis=1), device=solid.device).to(saturation.dtype),
+        *collision(lattice, relaxation, saturation),
         saturation,
         wet,
         torch.stack(upstream, -1 - dimensions).flatten(-1 - dimensions),
@@ -134,17 +145,11 @@ def operator(
 def collide(system: Operator, arriving: Tensor) -> Tensor:
     """P C f, complex (..., population, [z,] y, x)."""
     f = arriving.flatten(-system.dimensions)
-    K, O, M = (part.flatten(-system.dimensions)[..., None, :] for part in (system.even, system.odd, system.momentum))
-    w, c = system.weights[:, None], system.velocities[1::2]
-    # twice the even and odd parts of each pair of opposite velocities
-    even, odd = f[..., 1::2, :] + f[..., 2::2, :], f[..., 1::2, :] - f[..., 2::2, :]
-    density = (1 - K) * (f[..., :1, :] + even.sum(-2, keepdim=True))
-    even = K / 2 * even + w[1::2] * density
-    odd = O / 2 * odd + (w[1::2] * c) @ (M * (c.mT @ odd))
-    leaving = torch.empty_like(f)
-    leaving[..., :1, :] = K * f[..., :1, :] + w[0] * density
-    leaving[..., 1::2, :] = even - odd
-    leaving[..., 2::2, :] = even + odd
+    same, opposite, moments = (part.flatten(-system.dimensions) for part in system[3:6])
+    leaving = (system.weights[:, None] * system.basis) @ (moments * (system.basis.mT @ f))
+    leaving.addcmul_(same, f)
+    for place, source in ((_REST, _REST), (_FORWARD, _BACKWARD), (_BACKWARD, _FORWARD)):
+        leaving[..., place, :].addcmul_(opposite, f[..., source, :])
     return leaving.unflatten(-1, arriving.shape[-system.dimensions :])
 
 
@@ -152,12 +157,12 @@ def stream(system: Operator, leaving: Tensor) -> Tensor:
     """S F from P F, complex (..., population, [z,] y, x)."""
     dimensions = system.dimensions
     flat, lateral = leaving.flatten(-1 - dimensions), tuple(range(1 - dimensions, 0))
-    arriving = torch.take_along_dim(flat, system.upstream, -1)
-    lanes = system.falling.flatten(-dimensions)
-    rising = torch.take_along_dim(flat, lanes, -1).unflatten(-1, system.falling.shape[-dimensions:])
+    lanes = system.falling.flatten(-dimensions).expand(*flat.shape[:-1], -1)
+    arriving = flat.gather(-1, system.upstream.expand_as(flat))
+    rising = flat.gather(-1, lanes).unflatten(-1, system.falling.shape[-dimensions:])
     modes = torch.fft.fftn(rising, dim=lateral).unsqueeze(-1 - dimensions)
     returned = torch.fft.ifftn((system.reflection * modes).sum(-dimensions), dim=lateral)
-    arriving.scatter_(-1, lanes.expand(*flat.shape[:-1], -1), returned.flatten(-dimensions))
+    arriving.scatter_(-1, lanes, returned.flatten(-dimensions))
     return arriving.unflatten(-1, leaving.shape[-1 - dimensions :])
 
 
@@ -169,7 +174,7 @@ def bilinear(system: Operator, left: Tensor, leaving: Tensor) -> Tensor:
 
 def motion(system: Operator) -> tuple[Tensor, Tensor]:
     """Source β, complex (..., population, [z,] y, x), and the constant of the load, complex (...,)."""
-    push = system.per_population(6 * system.weights * system.velocities[:, 0])
+    push = system.per_population(6 * system.weights * system.basis[:, 1])
     held = system.saturation.unsqueeze(-1 - system.dimensions)
     own = torch.arange(system.upstream.shape[-1], device=push.device)
     bounced = (system.upstream == own).unflatten(-1, (len(push), *system.wet.shape[-system.dimensions :]))
@@ -194,8 +199,8 @@ def sensitivity(system: Operator, relaxation: Sequence[Tensor | complex], field:
 
     It is 2 − 4 j_x + ⅓ fᵀW⁻¹(f − P C f), C with `relaxation`, that of the liquid without metal.
     """
-    liquid = system._replace(**collision(relaxation, torch.zeros_like(system.saturation))._asdict())
+    liquid = system._replace(**collision(system.lattice, relaxation, torch.zeros_like(system.saturation))._asdict())
     f = field.flatten(-system.dimensions)
     unheld = f - collide(liquid, field).flatten(-system.dimensions)
-    change = 2 - 4 * (system.velocities[:, 0] @ f) + (f * unheld / system.weights[:, None]).sum(-2) / 3
+    change = 2 - 4 * (system.basis[:, 1] @ f) + (f * unheld / system.weights[:, None]).sum(-2) / 3
     return change.unflatten(-1, field.shape[-system.dimensions :])

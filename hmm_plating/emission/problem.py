@@ -98,12 +98,11 @@ class LatticeSolution(NamedTuple):
 def blank_solution(problem: Problem, device: torch.device, keep_field: bool, keep_gradient: bool) -> LatticeSolution:
     """Solution to be filled in, without any application."""
     surfaces, orders, _, *cells = problem.field_shape
-    real = {"dtype": torch.float64, "device": device}
-    pairs = torch.empty(surfaces, orders, **real)
+    pairs = torch.empty(surfaces, orders, dtype=torch.float64, device=device)
     return LatticeSolution(
         pairs.to(torch.complex128),
-        torch.empty(problem.field_shape if keep_field else 0, **real),
-        torch.empty((surfaces, orders, *cells) if keep_gradient else 0, dtype=torch.complex128, device=device),
+        pairs.new_empty(problem.field_shape if keep_field else 0),
+        pairs.new_empty((surfaces, orders, *cells) if keep_gradient else 0, dtype=torch.complex128),
         torch.zeros_like(pairs, dtype=torch.int64),
         pairs,
         torch.zeros_like(pairs, dtype=torch.bool),

@@ -33,12 +33,13 @@ class Calibration(NamedTuple):
     ghost: np.ndarray
 
 
-def bubble(fraction: Tensor, terms: Sequence[Tensor]) -> Tensor:
-    """ε(1 − ε) Σ t_j ε^j, the form of both calibrations, complex (..., [z,] y, x), to which the t_j broadcast."""
-    total = terms[-1]
+def bubble(fraction: Tensor, terms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """ε(1 − ε) Σ t_j ε^j, the form of both calibrations, and its derivative; the t_j broadcast to ε, complex."""
+    total, slope = terms[-1], 0 * terms[-1]
     for term in reversed(terms[:-1]):
-        total = total * fraction + term
-    return fraction * (1 - fraction) * total
+        total, slope = total * fraction + term, slope * fraction + total
+    inside = fraction * (1 - fraction)
+    return inside * total, (1 - 2 * fraction) * total + inside * slope
 
 
 def _row(relaxation: Relaxation, wavenumber: complex, saturation: complex) -> tuple[complex, complex]:

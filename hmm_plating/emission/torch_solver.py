@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emission.lanczos import correct_load
-from hmm_plating.emission.operator import Operator, operator, residual_and_load, sensitivity
+from hmm_plating.emission.operator import operator, residual_and_load, sensitivity
 from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Problem, blank_solution
 from hmm_plating.emission.saturation import bubble
 
 _POPULATIONS_AT_ONCE = 2**21  # bounds the memory: about ten fields of so many complex numbers
 
 
-class Cells(NamedTuple):
+class _Cells(NamedTuple):
     """What fills the cells of a batch of pairs, each entry broadcast to the cells.
 
     Attributes:
@@ -29,7 +29,7 @@ class Cells(NamedTuple):
     ghost: list[Tensor]
 
 
-def fill_cells(problem: Problem, medium: Tensor, order: Tensor) -> Cells:
+def _fill_cells(problem: Problem, medium: Tensor, order: Tensor) -> _Cells:
     """Look up each cell's medium, (pair, [z,] y, x), at the overtone of its pair, (pair,)."""
     overtone = order[(..., *(None,) * (medium.ndim - 1))]
 
@@ -37,12 +37,7 @@ def fill_cells(problem: Problem, medium: Tensor, order: Tensor) -> Cells:
         table = torch.from_numpy(np.stack([getattr(matter, name) for matter in problem.media])).to(order.device)
         return [column[overtone, medium] for column in table.unbind(-1)]
 
-    return Cells(spread("relaxation"), spread("saturation"), spread("ghost"))
-
-
-def calibrate_cells(fraction: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
-    """Saturation B and ghost load of each cell that is not solid, complex (pair, [z,] y, x); differentiable."""
-    return fraction + bubble(fraction, cells.saturation), bubble(fraction, cells.ghost)
+    return _Cells(spread("relaxation"), spread("saturation"), spread("ghost"))
 
 
 @torch.no_grad()
@@ -68,15 +63,17 @@ def _solve(
     orders, device = len(problem.media), pairs.device
     surface, order = pairs // orders, pairs % orders
     whole = problem.fraction[surface]
-    bottom, top = _occupied_rows(whole, problem.medium[surface])
-    bottom, top = (0, torch.full_like(top, whole.shape[-2])) if keep_gradient else (int(bottom.min()), top)
+    lowest, top = _occupied_rows(whole, problem.medium[surface])
+    bottom = 0 if keep_gradient else int(lowest.min())
+    top = torch.full_like(top, whole.shape[-2]) if keep_gradient else top
     rows = slice(bottom, int(top.max()))
     fraction = whole[..., rows, :]
     solid = fraction > SOLID
-    cells = fill_cells(problem, problem.medium[surface][..., rows, :], order)
-    saturation, ghost = calibrate_cells(fraction, cells)
+    cells = _fill_cells(problem, problem.medium[surface][..., rows, :], order)
+    saturation, saturation_slope = bubble(fraction, cells.saturation)
+    ghost, ghost_slope = bubble(fraction, cells.ghost)
     response = torch.from_numpy(problem.reflections).to(device)[order]
-    system = operator(problem.lattice, cells.relaxation, response, saturation, solid, top - bottom)
+    system = operator(problem.lattice, cells.relaxation, response, fraction + saturation, solid, top - bottom)
     ghosts = torch.where(solid, 0, ghost).flatten(1).sum(1)
     flat_load, absolute = (torch.from_numpy(part).to(device)[order] for part in (problem.flat_load, accuracy.absolute))
     reference = flat_load * problem.area + ghosts
@@ -119,7 +116,11 @@ def _solve(
         going = found.converged if single else torch.zeros_like(found.converged)
         left, part = left[going], part.take(going)
 
-    gradient = _gradient(system, cells, fraction, field) / problem.area if keep_gradient else field[:0]
+    gradient = field[:0]
+    if keep_gradient:
+        change = sensitivity(system, cells.relaxation, field) * (1 + saturation_slope) - ghost_slope
+        # a solid cell carries its liquid rigidly
+        gradient = torch.where(solid, cells.relaxation[0] - 1, change) / problem.area
     planes = _fill_rows(problem, field, whole, bottom, top) if keep_field else field[:0]
     return LatticeSolution((load - ghosts) / problem.area, planes, gradient, count, error / problem.area, converged)
 
@@ -164,14 +165,6 @@ def _flat_wall(problem: Problem, fraction: Tensor, order: Tensor) -> Tensor:
     above = (rows + 0.5 - mean[:, None]).reshape(len(order), *(1,) * (fraction.ndim - 2), -1, 1)
     wave, wavenumber = wave.reshape(*wave.shape, *(1,) * (fraction.ndim - 1)), _per_pair(wavenumber, above)
     return torch.where(above > 0, (-wavenumber * above).exp() * wave, _rigid(problem))
-
-
-def _gradient(system: Operator, cells: Cells, fraction: Tensor, field: Tensor) -> Tensor:
-    """∂(load)/∂(solid fraction), complex (pair, [z,] y, x); a solid cell carries its liquid rigidly."""
-    one = torch.ones_like(fraction)
-    _, (slope, ghost_slope) = torch.func.jvp(lambda e: calibrate_cells(e, cells), (fraction,), (one,))
-    change = sensitivity(system, cells.relaxation, field) * slope - ghost_slope
-    return torch.where(system.wet, change, cells.relaxation[0] - 1)
 
 
 def _fill_rows(problem: Problem, field: Tensor, fraction: Tensor, bottom: int, top: Tensor) -> Tensor:

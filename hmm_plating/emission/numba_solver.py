@@ -114,7 +114,9 @@ def _transform(cells: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
 def _in_threads(work: Callable[[int, int], None], surfaces: int, orders: int) -> None:
     """Call work(surface, order) for every pair; idle threads take the next pair, as pairs differ in length."""
     pairs = list(itertools.product(range(surfaces), range(orders)))
+    of_torch = torch.get_num_threads()
     threads = min(numba.get_num_threads(), len(pairs))
+    torch.set_num_threads(of_torch)  # which Numba raises to all cores when it starts its OpenMP threads
     if threads == 1:
         for pair in pairs:
             work(*pair)

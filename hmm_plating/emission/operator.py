@@ -145,7 +145,8 @@ def operator(
 def collide(system: Operator, arriving: Tensor) -> Tensor:
     """P C f, complex (..., population, [z,] y, x)."""
     f = arriving.flatten(-system.dimensions)
-    same, opposite, moments = (part.flatten(-system.dimensions) for part in system[3:6])
+    factors = system.same, system.opposite, system.moments
+    same, opposite, moments = (part.flatten(-system.dimensions) for part in factors)
     leaving = (system.weights[:, None] * system.basis) @ (moments * (system.basis.mT @ f))
     leaving.addcmul_(same, f)
     for place, source in ((_REST, _REST), (_FORWARD, _BACKWARD), (_BACKWARD, _FORWARD)):

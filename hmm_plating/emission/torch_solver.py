@@ -31,6 +31,8 @@ class _Cells(NamedTuple):
 
 def _fill_cells(problem: Problem, medium: Tensor, order: Tensor) -> _Cells:
     """Look up each cell's medium, (pair, [z,] y, x), at the overtone of its pair, (pair,)."""
+    if len(problem.media[0].relaxation) == 1:
+        medium = medium[(slice(None), *(slice(1),) * (medium.ndim - 1))]  # the liquid, in every cell
     overtone = order[(..., *(None,) * (medium.ndim - 1))]
 
     def spread(name: str) -> list[Tensor]:
@@ -47,9 +49,9 @@ def solve_problem(
     """Solve every pair of surface and overtone; `single` is the precision of the recurrence, the rest as in `solve`."""
     solution = blank_solution(problem, problem.fraction.device, keep_field, keep_gradient)
     flat = LatticeSolution(*(part.flatten(0, 1) if part.ndim > 1 else part for part in solution))
-    surfaces, orders, *populations = problem.field_shape
-    pairs = torch.arange(surfaces * orders, device=problem.fraction.device)
-    for chunk in pairs.split(max(1, 2 * _POPULATIONS_AT_ONCE // int(np.prod(populations)))):
+    pairs = torch.arange(solution.load.numel(), device=problem.fraction.device)
+    populations = len(problem.lattice.weights) * problem.fraction[0].numel()
+    for chunk in pairs.split(max(1, _POPULATIONS_AT_ONCE // populations)):
         for whole, part in zip(flat, _solve(problem, accuracy, chunk, single, keep_field, keep_gradient), strict=True):
             if len(whole):
                 whole[chunk] = part
@@ -138,14 +140,13 @@ def _complex(planes: Tensor) -> Tensor:
 
 def _occupied_rows(fraction: Tensor, medium: Tensor) -> tuple[Tensor, Tensor]:
     """Rows [bottom, top) of each surface that hold its roughness, int64 (pair,), as the kernels find them."""
-    lateral = (1,) if fraction.ndim == 4 else ()
+    fraction, medium = (part.movedim(-2, 1).flatten(2) for part in (fraction, medium))
     solid, filled = fraction > SOLID, (fraction > 0) | (medium > 0)
-    full = solid.all(-1).all(lateral) if lateral else solid.all(-1)
-    bottom = full.cumprod(-1).sum(-1)
-    above = torch.arange(1, fraction.shape[-2] + 1, device=fraction.device)
+    bottom = solid.all(-1).cumprod(-1).sum(-1)
+    above = torch.arange(1, solid.shape[1] + 1, device=solid.device)
     # the half space needs a row without solid cells below it
-    last = torch.where(solid.any(-1), above + 1, torch.where(filled.any(-1), above, 0))
-    return bottom, torch.maximum(last.flatten(1).amax(1), bottom + 1)
+    top = torch.where(solid.any(-1), above + 1, torch.where(filled.any(-1), above, 0)).amax(-1)
+    return bottom, torch.maximum(top, bottom + 1)
 
 
 def _rigid(problem: Problem) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hmm_plating.emission.closed_form import Overtones
 from hmm_plating.emission.media import ViscoelasticLayer
-from hmm_plating.emission.solver import solve
+from hmm_plating.emission.solver import Backend, solve
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 
@@ -45,6 +45,7 @@ def load_impedance(
     absolute_tolerance: float = 1e-6,
     precision: Literal["single", "double"] = "double",
     dimensions: int = 2,
+    backend: Backend | None = None,
 ) -> Tensor:
     """Z_L above the crystal plane y = 0, by the frequency-domain lattice Boltzmann method.
 
@@ -65,6 +66,7 @@ def load_impedance(
         precision: of the solver, as in `solve`.
         dimensions: 2 or 3, those of a surface: a shape alone cannot tell (z, y, x) from a batch of (y, x), so surfaces
             are two-dimensional unless this says otherwise.
+        backend: as in `solve`.
 
     Returns:
         complex (..., overtone) [Pa s/m], differentiable in `solid_fraction`.
@@ -79,6 +81,7 @@ def load_impedance(
         "tolerance": tolerance,
         "absolute_tolerance": absolute_tolerance,
         "dimensions": dimensions,
+        "backend": backend,
     }
     if torch.is_grad_enabled() and solid_fraction.requires_grad:
         return _LoadImpedance.apply(solid_fraction, arguments, options)

@@ -11,7 +11,7 @@ from torch import Tensor
 from hmm_plating.emission.closed_form import Overtones
 from hmm_plating.emission.lattice import D2Q9, D3Q19
 from hmm_plating.emission.media import ViscoelasticLayer, distinct_mixtures, media
-from hmm_plating.emission.solver import SOLID
+from hmm_plating.emission.problem import SOLID
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Resonator
 
@@ -31,7 +31,7 @@ def velocity_amplitude(
 
     It is the mean of the momenta before and after the collision: (1 + m)/2 j of the momentum j that arrives in liquid,
     B + (1 − B)(1 + m)/2 j where a cell is held with saturation B. Above a flat wall it is e^{−ky} to round-off but for
-    a factor, the slip of half-way bounce-back: 1 + 5(kΔx)²/72, off by 0.2 % at eight cells per penetration depth.
+    a factor, the slip of half-way bounce-back: 1 + (kΔx)²/72, off by 0.04 % at eight cells per penetration depth.
 
     Args:
         field: of `solve(..., keep_gradient=True)`, which solves the liquid above the metal too; populations

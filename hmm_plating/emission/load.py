@@ -27,8 +27,10 @@ class _LoadImpedance(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *cotangent: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        cells = (...,) + (None,) * ctx.dimensions
-        pulled = (cotangent[0].conj()[cells] * gradient).real.sum(-1 - ctx.dimensions)
+        cells, overtone = (...,) + (None,) * ctx.dimensions, -1 - ctx.dimensions
+        pulled = torch.zeros_like(gradient.select(overtone, 0).real)
+        for weight, slope in zip(cotangent[0].conj().unbind(-1), gradient.unbind(overtone), strict=True):
+            pulled += (weight[cells] * slope).real  # one overtone at a time takes little memory
         return pulled.to(ctx.dtype), None, None
 
 
@@ -83,6 +85,6 @@ def load_impedance(
         "dimensions": dimensions,
         "backend": backend,
     }
-    if torch.is_grad_enabled() and solid_fraction.requires_grad:
+    if torch.is_grad_enabled() and isinstance(solid_fraction, Tensor) and solid_fraction.requires_grad:
         return _LoadImpedance.apply(solid_fraction, arguments, options)
     return solve(solid_fraction, *arguments, **options, keep_field=False).load

@@ -31,8 +31,6 @@ def solve_problem(
     reflections = np.ascontiguousarray(np.stack([response.real, response.imag], 1).transpose(0, 1, 4, 5, 2, 3))
     own_fourier, own_reflections = tuple(part.astype(real) for part in fourier), reflections.astype(real)
     keep = keep_field or keep_gradient or single
-    # the field's own error is about sqrt(tolerance): single precision holds it at half the traffic
-    kept = np.float32 if single or accuracy.relative > 1e-8 else np.float64
     shape = (surfaces, orders, planes, *box_shape)
     nothing = np.empty((0, *box_shape))
     guess = None if problem.guess is None else problem.guess.cpu().numpy().reshape(shape)
@@ -66,7 +64,7 @@ def solve_problem(
                 break
             unit = np.abs(residual).max() or 1.0
             residual /= unit
-            correction = np.zeros(residual.shape if keep else (0, 0), kept)
+            correction = np.zeros(residual.shape if keep else (0, 0), real)
             total, steps, estimate, status = kernels.correct_load(
                 recurrence,
                 box,

@@ -20,6 +20,7 @@ from hmm_plating.emission.saturation import bare_load
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Resonator
 
+COARSEST, FINEST = 4.0, 1e-5  # Δx/δ: beyond, waves do not reach a cell, and round-off exceeds a millionth of the load
 SOLID = 1 - 1e-6  # a cell above this fraction has no liquid left: its populations would be undamped two-cycles
 
 
@@ -124,10 +125,13 @@ def set_up(
     Raises:
         InputError: as `solve`.
     """
-    if not (isinstance(spacing, int | float) and math.isfinite(spacing) and spacing > 0):
+    number = isinstance(spacing, int | float) and not isinstance(spacing, bool)
+    if not (number and math.isfinite(spacing) and spacing > 0):
         raise InputError(f"spacing must be a positive length in metres, got {spacing!r}")
     fraction = _check_fraction(solid_fraction, dimensions)
     omegas = angular_frequencies(overtones, resonator).tolist()
+    cells_per_depth = [spacing / electrolyte.penetration_depth(omega) for omega in omegas]
+    _check_resolution(cells_per_depth, spacing)
     index, mixtures = distinct_mixtures(tuple(layers), solid_fraction.shape)
     medium = torch.from_numpy(index).reshape(fraction.shape).to(fraction.device)
     partly = medium[(fraction > 0) & (fraction <= SOLID)]
@@ -142,13 +146,6 @@ def set_up(
             raise InputError(f"initial_guess must have shape {expected}, got {tuple(initial_guess.shape)}")
         initial_guess = initial_guess.detach().to(fraction.device).reshape(-1, *expected[-2 - dimensions :])
 
-    cells_per_depth = [spacing / electrolyte.penetration_depth(omega) for omega in omegas]
-    if (coarsest := max(cells_per_depth)) > 0.5:
-        warnings.warn(
-            f"the penetration depth is only {1 / coarsest:.2g} cells at the highest overtone: expect an error of the "
-            f"excess load of about {5 * coarsest**2:.0f} % and more where features are as small; refine it",
-            stacklevel=4,
-        )
     wavenumbers = [(1 + 1j) * ratio for ratio in cells_per_depth]
     relaxations = [relaxation(k) for k in wavenumbers]
     pairs = list(zip(relaxations, wavenumbers, strict=True))
@@ -170,10 +167,30 @@ def set_up(
     )
 
 
+def _check_resolution(ratios: list[float], spacing: float) -> None:
+    """Refuse cells of no use beside the penetration depth, Δx/δ per overtone, and warn of coarse ones."""
+    coarsest = max(ratios)
+    if coarsest > COARSEST or min(ratios) < FINEST:
+        raise InputError(
+            f"spacing {spacing:g} m is {min(ratios):.2g} to {coarsest:.2g} penetration depths: between {FINEST:g} and "
+            f"{COARSEST:g} can be computed, below 0.5 is accurate; is it in metres?"
+        )
+    if coarsest > 0.5:
+        warnings.warn(
+            f"the penetration depth is only {1 / coarsest:.2g} cells at the highest overtone: expect an error of the "
+            f"excess load of about {15 * coarsest**2:.0f} % over features as high as it, a third of that over four "
+            "times higher; refine the spacing",
+            stacklevel=5,
+        )
+
+
 def _check_fraction(solid_fraction: Tensor, dimensions: int) -> Tensor:
     """Fractions as float64 (surface, [z,] y, x)."""
     if dimensions not in (2, 3):
         raise InputError(f"dimensions must be 2 or 3, got {dimensions!r}")
+    if not isinstance(solid_fraction, Tensor) or solid_fraction.is_complex():
+        kind = solid_fraction.dtype if isinstance(solid_fraction, Tensor) else type(solid_fraction).__name__
+        raise InputError(f"solid_fraction must be a real torch.Tensor (torch.as_tensor makes one), got {kind}")
     if solid_fraction.ndim < dimensions or 0 in solid_fraction.shape:
         cells = "(..., y, x)" if dimensions == 2 else "(..., z, y, x)"
         raise InputError(

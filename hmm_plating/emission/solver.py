@@ -95,16 +95,18 @@ def solve(
 
     Raises:
         InputError: fractions outside [0, 1] or of fewer dimensions than stated, metal in the top row, dimensions other
-            than 2 and 3, spacing or tolerance not positive, an overtone not odd and positive, layers that overlap, a
-            precision or backend that does not exist.
+            than 2 and 3, spacing or tolerance not positive, a spacing beyond any use beside the penetration depth, an
+            overtone not odd and positive, layers that overlap, a precision or backend that does not exist.
         ConvergenceError: the limit of applications was reached.
     """
     if precision not in ("single", "double"):
         raise InputError(f'precision must be "single" or "double", got {precision!r}')
     if backend not in (None, "numba", "torch"):
         raise InputError(f'backend must be "numba", "torch" or None, got {backend!r}')
-    if not tolerance > 0:
-        raise InputError(f"tolerance must be positive, got {tolerance!r}")
+    if not (0 < tolerance < math.inf):
+        raise InputError(f"tolerance must be positive and finite, got {tolerance!r}")
+    if not (0 <= absolute_tolerance < math.inf):
+        raise InputError(f"absolute_tolerance must be finite and not negative, got {absolute_tolerance!r} Hz")
     problem = set_up(solid_fraction, spacing, overtones, electrolyte, resonator, layers, initial_guess, dimensions)
     hertz = math.pi * resonator.impedance / resonator.fundamental_frequency  # load of 1 Hz
     accepted = absolute_tolerance * hertz / np.abs(problem.unit) * problem.area

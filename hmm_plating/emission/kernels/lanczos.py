@@ -88,7 +88,7 @@ def correct_load(
     """Load Z₀ + ⅓ ⟨r₀, A⁻¹ r₀⟩ of one surface at one overtone.
 
     Args:
-        lattice: Stencil; its floating-point type, that of all arrays but x, is the one computed in.
+        lattice: Stencil; its floating-point type, that of all other arrays, is the one computed in.
         box, links, wet, factors: as `prepare_surface` returns them.
         reflection: half space, real and imaginary part (2, lane, lane, z, x), divided by the number of modes.
         fourier: as in `fill_ghosts`.
@@ -97,7 +97,7 @@ def correct_load(
         excess_reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
         most: upper limit of operator applications.
-        x: 0 in blocks, of either type, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted: the load needs none.
+        x: 0 in blocks, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted: the load needs none.
 
     Returns:
         load (lattice units, summed over the area), applications, estimated error of the load, status.
@@ -114,7 +114,7 @@ def correct_load(
     scratch = np.empty((8 + 2 * lattice.weights.size, LANES), real)
     g = np.zeros((2 * lattice.weights.size, box.slots), real)
     previous = np.zeros(v.shape, real)
-    p, direction = np.zeros(x.shape, x.dtype), np.empty(v.shape[1], x.dtype)
+    p, direction = np.zeros(x.shape, real), np.empty(v.shape[1], real)
     history = np.empty(most, np.complex128)
     history[0] = load
     floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves

@@ -67,9 +67,7 @@ def print_speeds() -> None:
         for real, name in ((np.float64, "complex128"), (np.float32, "complex64")):
             actions, updates = forms(cells, real)
             rates = updates / seconds(*actions) / 1e6
-            shown = " | ".join(
-                f"{median:.0f} ({best:.0f})" for median, best in zip(np.median(rates, 1), rates.max(1), strict=True)
-            )
+            shown = " | ".join(f"{np.median(rate):.0f} ({rate.max():.0f})" for rate in rates)
             print(f"| {' × '.join(map(str, cells[::-1]))} | {name} | {shown} |", flush=True)
 
 

@@ -61,15 +61,20 @@ def add(to, alpha, of):
 
 
 @inlined
-def scale_and_add(to, beta, eta, of):
-    """One block = β itself + η another."""
-    real, count = to.dtype.type, to.size // 2
+def follow(x, p, v, beta, eta, alpha):
+    """One block of directions p = β p + η v, of the field x += α p."""
+    real, count = x.dtype.type, x.size // 2
     br, bi, er, ei = real(beta.real), real(beta.imag), real(eta.real), real(eta.imag)
-    to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
+    ar, ai = real(alpha.real), real(alpha.imag)
+    p_r, p_i, v_r, v_i, x_r, x_i = p[:count], p[count:], v[:count], v[count:], x[:count], x[count:]
     for k in range(count):
-        pr, pi = to_r[k], to_i[k]
-        to_r[k] = er * of_r[k] - ei * of_i[k] + br * pr - bi * pi
-        to_i[k] = er * of_i[k] + ei * of_r[k] + br * pi + bi * pr
+        pr, pi, vr, vi = p_r[k], p_i[k], v_r[k], v_i[k]
+        a = er * vr - ei * vi + br * pr - bi * pi
+        b = er * vi + ei * vr + br * pi + bi * pr
+        p_r[k] = a
+        p_i[k] = b
+        x_r[k] += ar * a - ai * b
+        x_i[k] += ar * b + ai * a
 
 
 @kernel
@@ -127,8 +132,7 @@ def correct_load(
         rho = eta * eta * norm
         load += unit * unit * rho / pivot / 3
         for block in range(x.shape[0]):
-            scale_and_add(p[block], rho / former_rho if step > 1 else 0.0j, eta, v[block])
-            add(x[block], 1 / pivot, p[block])
+            follow(x[block], p[block], v[block], rho / former_rho if step > 1 else 0.0j, eta, 1 / pivot)
         history[step] = load
         window = 8 + step // 4
         if step >= window:

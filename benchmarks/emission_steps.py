@@ -10,7 +10,7 @@ from emission_cases import QUARTZ, WATER
 from torch import Tensor
 
 from hmm_plating.emission import kernels
-from hmm_plating.emission.kernels.collision import collide_all, collide_block
+from hmm_plating.emission.kernels.collision import collide_all, collide_block, collide_d2q9
 from hmm_plating.emission.kernels.compiled import inlined, kernel
 from hmm_plating.emission.kernels.lanczos import add, advance
 from hmm_plating.emission.kernels.layout import LANES
@@ -143,12 +143,17 @@ def split_steps(lattice, box, links, wet, factors, reflection, fourier, f, g, st
 
 @kernel
 def fused_steps(lattice, box, links, wet, factors, reflection, fourier, g, other, steps):
-    """The same in one pass: each block is pulled into a buffer, collides there and leaves for a second array."""
+    """The same in one pass, D2Q9: each block is pulled into a buffer, collides there and leaves for a second array."""
     work, scratch = workspace(lattice, box)
-    arriving = np.empty((1, 2 * lattice.weights.size * LANES), g.dtype)
+    arriving, left = np.empty(2 * lattice.weights.size * LANES, g.dtype), scratch[8:]
     for _ in range(steps):
         fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, True)
         for block in range(box.blocks):
-            pull(g, block, lattice, box, wet[block], arriving[0])
-            collide_block(arriving, factors[block : block + 1], other[:, block * LANES :], 0, lattice, box, scratch)
+            pull(g, block, lattice, box, wet[block], arriving)
+            collide_d2q9(arriving, factors[block], left.reshape(-1), lattice)
+            start = box.first + block * LANES
+            for plane in range(len(left)):
+                target, source = other[plane, start : start + LANES], left[plane]
+                for x in range(LANES):
+                    target[x] = source[x]
         g, other = other, g

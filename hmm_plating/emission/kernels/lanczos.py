@@ -60,25 +60,30 @@ def add(to, alpha, of):
 
 
 @inlined
-def combine(to, alpha, a, beta, b):
-    """One block = α a + β b."""
-    real, count = to.dtype.type, to.size // 2
-    ar, ai, br, bi = real(alpha.real), real(alpha.imag), real(beta.real), real(beta.imag)
-    to_r, to_i, a_r, a_i, b_r, b_i = to[:count], to[count:], a[:count], a[count:], b[:count], b[count:]
-    for k in range(count):
-        to_r[k] = ar * a_r[k] - ai * a_i[k] + br * b_r[k] - bi * b_i[k]
-        to_i[k] = ar * a_i[k] + ai * a_r[k] + br * b_i[k] + bi * b_r[k]
+def follow(x, p, u, v, turn_u, eta_u, turn_v, eta_v, length_p, length_u, work):
+    """One block of two directions p_u = turn_u p + η_u u, p_v = turn_v p_u + η_v v; the field gets those before p_v.
 
-
-@inlined
-def add_two(to, alpha, a, beta, b):
-    """One block += α a + β b."""
-    real, count = to.dtype.type, to.size // 2
-    ar, ai, br, bi = real(alpha.real), real(alpha.imag), real(beta.real), real(beta.imag)
-    to_r, to_i, a_r, a_i, b_r, b_i = to[:count], to[count:], a[:count], a[count:], b[:count], b[count:]
-    for k in range(count):
-        to_r[k] += ar * a_r[k] - ai * a_i[k] + br * b_r[k] - bi * b_i[k]
-        to_i[k] += ar * a_i[k] + ai * a_r[k] + br * b_i[k] + bi * b_r[k]
+    `work` (2, LANES). A population at a time, which stays in the cache, in loops that write one array: those vectorise.
+    """
+    real, half = x.dtype.type, x.size // (2 * LANES)
+    ar, ai, br, bi = real(turn_u.real), real(turn_u.imag), real(eta_u.real), real(eta_u.imag)
+    cr, ci, dr, di = real(turn_v.real), real(turn_v.imag), real(eta_v.real), real(eta_v.imag)
+    lr, li, mr, mi = real(length_p.real), real(length_p.imag), real(length_u.real), real(length_u.imag)
+    qr, qi = work[0], work[1]
+    for i in range(half):
+        pr, pi = planes_of(p, i, half)
+        ur, ui = planes_of(u, i, half)
+        vr, vi = planes_of(v, i, half)
+        xr, xi = planes_of(x, i, half)
+        for k in range(LANES):
+            qr[k] = ar * pr[k] - ai * pi[k] + br * ur[k] - bi * ui[k]
+            qi[k] = ar * pi[k] + ai * pr[k] + br * ui[k] + bi * ur[k]
+        for k in range(LANES):
+            xr[k] += lr * pr[k] - li * pi[k] + mr * qr[k] - mi * qi[k]
+            xi[k] += lr * pi[k] + li * pr[k] + mr * qi[k] + mi * qr[k]
+        for k in range(LANES):
+            pr[k] = cr * qr[k] - ci * qi[k] + dr * vr[k] - di * vi[k]
+            pi[k] = cr * qi[k] + ci * qr[k] + dr * vi[k] + di * vr[k]
 
 
 @kernel
@@ -114,7 +119,7 @@ def correct_load(
     scratch = np.empty((8 + 2 * lattice.weights.size, LANES), real)
     g = np.zeros((2 * lattice.weights.size, box.slots), real)
     previous = np.zeros(v.shape, real)
-    p, direction = np.zeros(x.shape, real), np.empty(v.shape[1], real)
+    p = np.zeros(x.shape, real)
     history = np.empty(most, np.complex128)
     history[0] = load
     floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
@@ -133,12 +138,22 @@ def correct_load(
         scale = math.sqrt(first_norm / abs(norm))  # keeps single precision from under- and overflow
         beta = scale / former_scale * norm / former_norm if step > 1 else 0.0j
         fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
-        alpha, follow = 0.0j, keep and step % 2 == 0
+        alpha, even = 0.0j, keep and step % 2 == 0
         for block in range(box.blocks):
-            if follow:  # two steps at once, half the traffic; p is p_{k−2}, whose 1/pivot is known by now
-                combine(direction, former_eta, previous[block], former_turn, p[block])
-                add_two(x[block], waiting, p[block], 1 / pivot, direction)
-                combine(p[block], eta, v[block], turn, direction)
+            if even:  # two steps at once, half the traffic; p is p_{k−2}, whose 1/pivot is known by now
+                follow(
+                    x[block],
+                    p[block],
+                    previous[block],
+                    v[block],
+                    former_turn,
+                    former_eta,
+                    turn,
+                    eta,
+                    waiting,
+                    1 / pivot,
+                    scratch,
+                )
             alpha += advance(v, previous, g, wet, block, lattice, box, scale, beta)
         alpha /= norm
         applications += 1
@@ -168,8 +183,8 @@ def correct_load(
     steps = applications - 1
     for block in range(x.shape[0] if steps > 0 else 0):
         if steps % 2 == 1:
-            combine(direction, former_eta, previous[block], former_turn, p[block])
-            add_two(x[block], waiting, p[block], 1 / pivot, direction)
+            last = previous[block]
+            follow(x[block], p[block], last, last, former_turn, former_eta, 0.0j, 0.0j, waiting, 1 / pivot, scratch)
         else:
             add(x[block], waiting, p[block])
     return load, applications, estimate, status

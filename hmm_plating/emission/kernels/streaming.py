@@ -84,13 +84,12 @@ def fill_ghosts(g, lattice, links, box, reflection_r, reflection_i, fourier, wor
         g[i, slot] = g[back, cell] + (6.0 * lattice.weights[i] * lattice.cx[i] if moving else 0.0)
         g[half + i, slot] = g[half + back, cell]
     for i in range(1, half):
+        target, source = (0, width) if lattice.cx[i] > 0 else (width + 1, 1)  # the side it is pulled from
         for plane in (i, half + i):
             for y in range(-1, box.height):
                 near = slot_of(0, y, -1, box)
                 for z in range(box.depth if lattice.cx[i] != 0 else 0):
-                    first = near + z * stride
-                    g[plane, first] = g[plane, first + width]
-                    g[plane, first + width + 1] = g[plane, first + 1]
+                    g[plane, near + z * stride + target] = g[plane, near + z * stride + source]
                 if lattice.cz[i] != 0:
                     period = box.depth * stride
                     for slot in range(near, near + stride):

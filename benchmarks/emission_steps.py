@@ -1,0 +1,159 @@
+"""Steps of the emission's operator as benchmarks need them: the recurrence with its history, and ring-in in time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from emission_cases import QUARTZ, WATER
+from torch import Tensor
+
+from hmm_plating.emission import kernels
+from hmm_plating.emission.kernels.collision import collide_all, collide_block, collide_d2q9
+from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.lanczos import add, advance
+from hmm_plating.emission.kernels.layout import LANES
+from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
+from hmm_plating.emission.media import distinct_mixtures, media
+from hmm_plating.emission.solver import SOLID, _liquid, _transform
+
+
+class Problem(NamedTuple):
+    """One surface at one overtone: `operator` as the kernels take it, then A f = β in blocks, from the guess `start`.
+
+    Attributes:
+        operator: lattice, box, links, wet, factors, reflection, fourier.
+        start: first guess, with its residual and corrected load; constant: load of f = 0.
+        flat: load of the flat surface, from which the excess counts.
+    """
+
+    operator: tuple[Any, ...]
+    source: np.ndarray
+    start: np.ndarray
+    residual: np.ndarray
+    constant: complex
+    load: complex
+    flat: complex
+
+
+def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np.float64, crop: bool = True) -> Problem:
+    """Set up a surface (y, x) or (z, y, x) as `solve` does."""
+    cells = fraction.numpy().reshape(-1, *fraction.shape[-2:])
+    period = cells.shape[2:] if fraction.ndim == 2 else (cells.shape[0], cells.shape[2])
+    liquid = _liquid(spacing, [overtone], WATER, QUARTZ, period)
+    stencil = kernels.stencil(liquid.lattice, np.float64)
+    index, mixtures = distinct_mixtures((), fraction.shape)
+    matter = media(mixtures, (), np.ones(1, bool), spacing, [overtone], WATER, QUARTZ)[0]
+    fourier = (*_transform(period[-1], period[-1] // 2 + 1), *_transform(cells.shape[0], cells.shape[0]))
+
+    def prepared(guess: np.ndarray) -> tuple[Any, ...]:
+        wave = liquid.waves[0], liquid.wavenumbers[0], liquid.reflections[0]
+        medium = index.reshape(cells.shape)
+        return kernels.prepare_surface(stencil, cells, medium, matter, *wave, fourier, SOLID, crop, guess)
+
+    planes = 2 * len(stencil.weights)
+    _, box, links, wet, factors, start, residual, load, ghosts = prepared(np.empty((0, *cells.shape)))
+    _, _, _, _, _, _, source, constant, _ = prepared(np.zeros((planes, *cells.shape)))
+    operator = (
+        kernels.stencil(liquid.lattice, real),
+        box,
+        links,
+        wet.astype(real),
+        factors.astype(real),
+        liquid.reflections[0].astype(real),
+        tuple(part.astype(real) for part in fourier),
+    )
+    flat = liquid.flat_load[0] * period[0] * (period[1] if len(period) == 2 else 1) + ghosts
+    return Problem(operator, *(b.astype(real) for b in (source, start, residual)), constant, load, flat)
+
+
+@inlined
+def workspace(lattice, box):
+    """What `fill_ghosts` and `collide_all` work in."""
+    real, plane, half = lattice.weights.dtype, (lattice.upward.size, box.depth, box.width), box.width // 2 + 1
+    work = (
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty((8, half), real),
+    )
+    return work, np.empty((8 + 2 * lattice.weights.size, LANES), real)
+
+
+@kernel
+def recurrence_loads(lattice, box, links, wet, factors, reflection, fourier, v, previous, g, load, history):
+    """The recurrence of `correct_load`, without a rule to stop: its load after each application, into `history`.
+
+    history[k] takes k + 1 applications, the residual of the first guess, `v`, counted.
+    """
+    work, scratch = workspace(lattice, box)
+    previous[:] = 0
+    norm = collide_all(v, factors, g, lattice, box, scratch)
+    first_norm, former_norm, former_scale = abs(norm), norm, 1.0
+    eta = pivot = 1.0 + 0.0j
+    history[0] = load
+    for step in range(1, history.size):
+        scale = math.sqrt(first_norm / abs(norm))
+        beta = scale / former_scale * norm / former_norm if step > 1 else 0.0j
+        fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
+        alpha = advance(v, previous, g, wet, lattice, box, scale, beta) / norm
+        pivot = (alpha - beta / (former_scale * pivot)) / scale if step > 1 else alpha / scale
+        load += eta * eta * norm / pivot / 3
+        history[step] = load
+        eta = -eta / (scale * pivot)
+        former_norm, former_scale, norm = norm, scale, 0.0j
+        for block in range(box.blocks):
+            add(previous[block], -alpha, v[block])
+            norm += collide_block(previous, factors, g, block, lattice, box, scratch)
+        v, previous = previous, v
+
+
+@kernel
+def ring_in_loads(lattice, box, links, wet, factors, reflection, fourier, f, source, constant, every, plain, corrected):
+    """Iterate f ← S C f + β; the plain and the corrected load at every `every`-th step, into two arrays."""
+    work, scratch = workspace(lattice, box)
+    g = np.zeros((2 * lattice.weights.size, box.slots), lattice.weights.dtype)
+    residual, arriving = np.empty_like(f), np.empty_like(f[0])
+    for step in range(plain.size * every):
+        collide_all(f, factors, g, lattice, box, scratch)
+        fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
+        for block in range(box.blocks):
+            pull(g, block, lattice, box, wet[block], arriving)
+            for k in range(arriving.size):
+                residual[block, k] = arriving[k] + source[block, k] - f[block, k]
+                f[block, k] = arriving[k] + source[block, k]
+        if step % every == 0:
+            # `residual` is that of the field whose collision is `g`
+            plain[step // every] = constant + bilinear(source, g, lattice, box) / 3
+            corrected[step // every] = plain[step // every] + bilinear(residual, g, lattice, box) / 3
+
+
+@kernel
+def split_steps(lattice, box, links, wet, factors, reflection, fourier, f, g, steps):
+    """`steps` steps of ring-in over a flat crystal in two passes: collide all, then stream all."""
+    work, scratch = workspace(lattice, box)
+    for _ in range(steps):
+        collide_all(f, factors, g, lattice, box, scratch)
+        fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, True)
+        for block in range(box.blocks):
+            pull(g, block, lattice, box, wet[block], f[block])
+
+
+@kernel
+def fused_steps(lattice, box, links, wet, factors, reflection, fourier, g, other, steps):
+    """The same in one pass, D2Q9: each block is pulled into a buffer, collides there and leaves for a second array."""
+    work, scratch = workspace(lattice, box)
+    arriving, left = np.empty(2 * lattice.weights.size * LANES, g.dtype), scratch[8:]
+    for _ in range(steps):
+        fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, True)
+        for block in range(box.blocks):
+            pull(g, block, lattice, box, wet[block], arriving)
+            collide_d2q9(arriving, factors[block], left.reshape(-1), lattice)
+            start = box.first + block * LANES
+            for plane in range(len(left)):
+                target, source = other[plane, start : start + LANES], left[plane]
+                for x in range(LANES):
+                    target[x] = source[x]
+        g, other = other, g

@@ -15,8 +15,8 @@ from hmm_plating.emission.kernels.compiled import inlined, kernel
 from hmm_plating.emission.kernels.lanczos import add, advance
 from hmm_plating.emission.kernels.layout import LANES
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
-from hmm_plating.emission.media import distinct_mixtures, media
-from hmm_plating.emission.solver import SOLID, _liquid, _transform
+from hmm_plating.emission.numba_solver import reflection_planes, transforms
+from hmm_plating.emission.problem import SOLID, set_up
 
 
 class Problem(NamedTuple):
@@ -40,17 +40,17 @@ class Problem(NamedTuple):
 def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np.float64, crop: bool = True) -> Problem:
     """Set up a surface (y, x) or (z, y, x) as `solve` does."""
     cells = fraction.numpy().reshape(-1, *fraction.shape[-2:])
-    period = cells.shape[2:] if fraction.ndim == 2 else (cells.shape[0], cells.shape[2])
-    liquid = _liquid(spacing, [overtone], WATER, QUARTZ, period)
+    liquid = set_up(fraction, spacing, [overtone], WATER, QUARTZ, (), None, fraction.ndim)
     stencil = kernels.stencil(liquid.lattice, np.float64)
-    index, mixtures = distinct_mixtures((), fraction.shape)
-    matter = media(mixtures, (), np.ones(1, bool), spacing, [overtone], WATER, QUARTZ)[0]
-    fourier = (*_transform(period[-1], period[-1] // 2 + 1), *_transform(cells.shape[0], cells.shape[0]))
+    depth, _, width = cells.shape
+    fourier, reflections = transforms(depth, width), reflection_planes(liquid, depth, width)
 
     def prepared(guess: np.ndarray) -> tuple[Any, ...]:
-        wave = liquid.waves[0], liquid.wavenumbers[0], liquid.reflections[0]
-        medium = index.reshape(cells.shape)
-        return kernels.prepare_surface(stencil, cells, medium, matter, *wave, fourier, SOLID, crop, guess)
+        wave, medium = (
+            (liquid.waves[0], liquid.wavenumbers[0], reflections[0]),
+            liquid.medium.numpy().reshape(cells.shape),
+        )
+        return kernels.prepare_surface(stencil, cells, medium, liquid.media[0], *wave, fourier, SOLID, crop, guess)
 
     planes = 2 * len(stencil.weights)
     _, box, links, wet, factors, start, residual, load, ghosts = prepared(np.empty((0, *cells.shape)))
@@ -61,10 +61,10 @@ def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np
         links,
         wet.astype(real),
         factors.astype(real),
-        liquid.reflections[0].astype(real),
+        reflections[0].astype(real),
         tuple(part.astype(real) for part in fourier),
     )
-    flat = liquid.flat_load[0] * period[0] * (period[1] if len(period) == 2 else 1) + ghosts
+    flat = liquid.flat_load[0] * liquid.area + ghosts
     return Problem(operator, *(b.astype(real) for b in (source, start, residual)), constant, load, flat)
 
 
@@ -98,7 +98,10 @@ def recurrence_loads(lattice, box, links, wet, factors, reflection, fourier, v, 
         scale = math.sqrt(first_norm / abs(norm))
         beta = scale / former_scale * norm / former_norm if step > 1 else 0.0j
         fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
-        alpha = advance(v, previous, g, wet, lattice, box, scale, beta) / norm
+        alpha = 0.0j
+        for block in range(box.blocks):
+            alpha += advance(v, previous, g, wet, block, lattice, box, scale, beta)
+        alpha /= norm
         pivot = (alpha - beta / (former_scale * pivot)) / scale if step > 1 else alpha / scale
         load += eta * eta * norm / pivot / 3
         history[step] = load

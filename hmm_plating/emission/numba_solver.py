@@ -26,9 +26,7 @@ def solve_problem(
     box_shape, area = (depth, height, width), depth * width
     fraction = np.ascontiguousarray(problem.fraction.cpu().numpy()).reshape(-1, *box_shape)
     medium = problem.medium.cpu().numpy().reshape(fraction.shape)
-    fourier = (*_transform(width, width // 2 + 1), *_transform(depth, depth))
-    response = problem.reflections.reshape(orders, depth, width, *problem.reflections.shape[-2:]) / area
-    reflections = np.ascontiguousarray(np.stack([response.real, response.imag], 1).transpose(0, 1, 4, 5, 2, 3))
+    fourier, reflections = transforms(depth, width), reflection_planes(problem, depth, width)
     own_fourier, own_reflections = tuple(part.astype(real) for part in fourier), reflections.astype(real)
     keep = keep_field or keep_gradient or single
     shape = (surfaces, orders, planes, *box_shape)
@@ -109,10 +107,20 @@ def solve_problem(
     return LatticeSolution(*(part.to(problem.fraction.device) for part in solved))
 
 
-def _transform(cells: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines of the lowest modes of a Fourier transform at as many cells, each (modes, modes)."""
-    angle = 2 * math.pi / cells * np.outer(np.arange(modes), np.arange(modes))
-    return np.cos(angle), np.sin(angle)
+def transforms(depth: int, width: int) -> tuple[np.ndarray, ...]:
+    """Cosines and sines of the transform along x, of its lower half alone, and along z: each (modes, modes)."""
+    along_x, along_z = (
+        2 * math.pi / cells * np.outer(np.arange(modes), np.arange(modes))
+        for cells, modes in ((width, width // 2 + 1), (depth, depth))
+    )
+    return np.cos(along_x), np.sin(along_x), np.cos(along_z), np.sin(along_z)
+
+
+def reflection_planes(problem: Problem, depth: int, width: int) -> np.ndarray:
+    """R of the half space over the number of its modes, real and imaginary, (overtone, 2, lane, lane, z, x)."""
+    lanes = problem.reflections.shape[-2:]
+    response = problem.reflections.reshape(-1, depth, width, *lanes) / (depth * width)
+    return np.ascontiguousarray(np.stack([response.real, response.imag], 1).transpose(0, 1, 4, 5, 2, 3))
 
 
 def _in_threads(work: Callable[[int, int], None], surfaces: int, orders: int) -> None:

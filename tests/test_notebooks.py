@@ -1,4 +1,4 @@
-"""Every notebook runs as it is committed; the first one's checks hold."""
+"""Every notebook runs as it is committed; what it says of its numbers holds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,28 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
-FACTS = """
+FILTERED = """
 import json
 print(json.dumps({
     "effective_sample_size": float(size.sum("chain").min()),
     "distance": ((summary["mean"] - summary["truth"]).abs() / summary["sd"]).tolist(),
     "coverage": [channel.coverage for channel in score.channels],
     "withheld": [channel.overtone for channel in score.channels if channel.withheld],
+}))
+"""
+
+FELT = """
+import json
+print(json.dumps({
+    "measured": table["Δf/n [Hz]"].tolist(),
+    "mass": table["mass alone [Hz]"].tolist(),
+    "depths": list(depths.values()),
+    "excess": {amplitude: values["Δf/n [Hz]"].tolist() for amplitude, values in excess.items()},
+    "clean": measured(clean)["ΔD [1e-6]"].tolist(),
+    "coated": measured(coated)["ΔD [1e-6]"].tolist(),
+    "inside": weight[:, ridges == 1].mean().item(),
+    "most": float(shown.max()),
+    "dimensions": {name: roughness[name]["Δf/n [Hz]"][3] for name in surfaces},
 }))
 """
 
@@ -42,7 +57,7 @@ def test_committed_without_outputs(path: Path):
 
 @pytest.mark.slow
 def test_filter_a_recording():
-    facts, pictures = run(NOTEBOOKS / "01-filter-a-recording.ipynb", FACTS)
+    facts, pictures = run(NOTEBOOKS / "01-filter-a-recording.ipynb", FILTERED)
     assert pictures == 4
     assert facts["effective_sample_size"] > 8
     # thickness and roughness: beyond three standard deviations once in 370 for a Gaussian posterior
@@ -50,3 +65,20 @@ def test_filter_a_recording():
     assert facts["withheld"] == [7, 7]
     # 8 channels, 13 steps or more each: a mean far below 90 % is not chance, errors being alike across overtones or not
     assert sum(facts["coverage"]) / len(facts["coverage"]) > 0.8
+
+
+@pytest.mark.slow
+def test_what_the_crystal_feels():
+    facts, pictures = run(NOTEBOOKS / "02-what-the-crystal-feels.ipynb", FELT)
+    assert pictures == 6
+    assert all(1.15 < whole / mass < 1.3 for whole, mass in zip(facts["measured"], facts["mass"], strict=True))
+    assert facts["depths"] == pytest.approx([137.6, 106.6, 90.1, 79.5, 71.9], abs=0.1)
+    assert facts["excess"]["10"][0] == pytest.approx(-14.827, rel=0.03)  # spectral solution, table 4.1 of the design
+    assert facts["excess"]["20"][0] == pytest.approx(-51.714, rel=0.02)
+    assert facts["clean"] == sorted(facts["clean"])
+    assert facts["coated"][0] > 3 * facts["clean"][0]
+    assert facts["coated"][0] > facts["coated"][2]
+    assert facts["inside"] == pytest.approx((7140 - 997.05) / 7140, rel=1e-3)  # metal in place of liquid
+    assert facts["most"] > 3
+    # the same table: grooves across and along the shear, egg crate
+    assert list(facts["dimensions"].values()) == pytest.approx([-14.827, -6.699, -8.113], rel=0.03)

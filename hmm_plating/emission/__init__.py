@@ -3,19 +3,28 @@
 from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, viscoelastic_film
 from hmm_plating.emission.geometry import solid_fraction
 from hmm_plating.emission.load import load_impedance
+from hmm_plating.emission.media import ViscoelasticLayer
+from hmm_plating.emission.shapes import cylinders, egg_crate, grating, hemispheres, spheres
 from hmm_plating.emission.small_load import shifts
-from hmm_plating.emission.solver import ConvergenceError, Solution, sensitivity, solve
+from hmm_plating.emission.solver import ConvergenceError, Solution, solve
+from hmm_plating.emission.velocity import velocity_amplitude
 
 __all__ = [
     "ConvergenceError",
     "Solution",
+    "ViscoelasticLayer",
     "brinkman",
+    "cylinders",
+    "egg_crate",
+    "grating",
+    "hemispheres",
     "kanazawa_gordon",
     "load_impedance",
     "sauerbrey",
-    "sensitivity",
     "shifts",
     "solid_fraction",
     "solve",
+    "spheres",
+    "velocity_amplitude",
     "viscoelastic_film",
 ]

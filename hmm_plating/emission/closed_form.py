@@ -22,7 +22,10 @@ def angular_frequencies(overtones: Overtones, resonator: Resonator) -> Tensor:
     Raises:
         InputError: an order that is not odd and positive.
     """
-    orders = torch.as_tensor(overtones, dtype=torch.float64).reshape(-1)
+    try:
+        orders = torch.as_tensor(overtones, dtype=torch.float64).reshape(-1)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"overtones must be odd positive orders (1, 3, 5, …), got {overtones!r}") from None
     if orders.numel() == 0 or not bool(((orders > 0) & (orders % 2 == 1)).all()):
         raise InputError(f"overtones must be odd positive orders (1, 3, 5, …), got {orders.tolist()}")
     return 2 * torch.pi * resonator.fundamental_frequency * orders

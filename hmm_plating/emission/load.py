@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from hmm_plating.emission.closed_form import Overtones
-from hmm_plating.emission.solver import sensitivity, solve
+from hmm_plating.emission.media import ViscoelasticLayer
+from hmm_plating.emission.solver import Backend, solve
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 
 class _LoadImpedance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, solid_fraction: Tensor, arguments: tuple, options: dict[str, Any]) -> Tensor:
-        solution = solve(solid_fraction, *arguments, **options, whole_box=True)
-        ctx.save_for_backward(solid_fraction, solution.field)
-        ctx.arguments, ctx.dimensions = arguments, options["dimensions"]
+        # the gradient now, while each field is at hand: it takes a ninth of the fields' memory
+        solution = solve(solid_fraction, *arguments, **options, keep_field=False, keep_gradient=True)
+        ctx.save_for_backward(solution.gradient)
+        ctx.dimensions, ctx.dtype = options["dimensions"], solid_fraction.dtype
         return solution.load
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *cotangent: Tensor) -> tuple[Tensor, None, None]:
-        solid_fraction, field = ctx.saved_tensors
-        gradient = sensitivity(solid_fraction, field, *ctx.arguments, dimensions=ctx.dimensions)
-        cells = (...,) + (None,) * ctx.dimensions
-        pulled = (cotangent[0].conj()[cells] * gradient).real.sum(-1 - ctx.dimensions)
-        return pulled.to(solid_fraction.dtype), None, None
+        (gradient,) = ctx.saved_tensors
+        cells, overtone = (...,) + (None,) * ctx.dimensions, -1 - ctx.dimensions
+        pulled = torch.zeros_like(gradient.select(overtone, 0).real)
+        for weight, slope in zip(cotangent[0].conj().unbind(-1), gradient.unbind(overtone), strict=True):
+            pulled += (weight[cells] * slope).real  # one overtone at a time takes little memory
+        return pulled.to(ctx.dtype), None, None
 
 
 def load_impedance(
@@ -38,9 +42,12 @@ def load_impedance(
     resonator: Resonator,
     metal: Metal | None = None,
     *,
-    tolerance: float = 1e-4,
-    absolute_tolerance: float = 1e-4,
+    layers: Sequence[ViscoelasticLayer] = (),
+    tolerance: float = 1e-6,
+    absolute_tolerance: float = 1e-6,
+    precision: Literal["single", "double"] = "double",
     dimensions: int = 2,
+    backend: Backend | None = None,
 ) -> Tensor:
     """Z_L above the crystal plane y = 0, by the frequency-domain lattice Boltzmann method.
 
@@ -48,16 +55,20 @@ def load_impedance(
 
     Args:
         solid_fraction: (..., y, x), or (..., z, y, x) with dimensions=3, in [0, 1]; row y = 0 at the crystal, x and z
-            periodic, x the direction of shear. Leading dimensions are the batch. The box need not be higher than the
-            metal: the half space of liquid above it is exact.
+            periodic, x the direction of shear. Leading dimensions are the batch. One row of liquid above the
+            metal is enough: the half space above the box is exact.
         spacing: cell size [m].
         overtones: odd orders n.
         electrolyte, resonator: density and viscosity; f0 and Z_q.
         metal: where given, its inertia iωρ_s × areal volume is added; the liquid alone otherwise.
-        tolerance: accepted error of the solver, relative to the excess over the flat surface [1].
+        layers: viscoelastic matter that fills cells in place of the liquid.
+        tolerance: accepted error of the solver, relative to the excess over the flat surface [1]. The gradient's is
+            about its square root. Data deserve 1e-2 to 1e-3, in a fraction of the time; checks of derivatives 1e-12.
         absolute_tolerance: or its accepted error in Δf [Hz], whichever is larger.
+        precision: of the solver, as in `solve`.
         dimensions: 2 or 3, those of a surface: a shape alone cannot tell (z, y, x) from a batch of (y, x), so surfaces
             are two-dimensional unless this says otherwise.
+        backend: as in `solve`.
 
     Returns:
         complex (..., overtone) [Pa s/m], differentiable in `solid_fraction`.
@@ -67,10 +78,13 @@ def load_impedance(
     """
     arguments = (spacing, overtones, electrolyte, resonator, metal)
     options: dict[str, Any] = {
+        "layers": layers,
+        "precision": precision,
         "tolerance": tolerance,
         "absolute_tolerance": absolute_tolerance,
         "dimensions": dimensions,
+        "backend": backend,
     }
-    if torch.is_grad_enabled() and solid_fraction.requires_grad:
+    if torch.is_grad_enabled() and isinstance(solid_fraction, Tensor) and solid_fraction.requires_grad:
         return _LoadImpedance.apply(solid_fraction, arguments, options)
     return solve(solid_fraction, *arguments, **options, keep_field=False).load

@@ -1,4 +1,4 @@
-"""Plain torch form of the operator: the reference that the kernels are checked against, and differentiable by autograd.
+"""The operator in plain torch: batched over surfaces and overtones, on any device, differentiable by autograd.
 
 Arriving populations f obey f = S C f + β: C collides (partly solid cells hold their liquid), S streams (half-way
 bounce-back at crystal and solid cells, half space above the top row), β is the motion of crystal and metal. The load is
@@ -6,109 +6,202 @@ bounce-back at crystal and solid cells, half space above the top row), β is the
     Z = constant + ⅓ βᵀ G f,   G = W⁻¹PC,   A = I − SC,   GA = (GA)ᵀ
 
 with W the weights and P reversal; its correction ⅓ hᵀ G (β − Ah) makes it second order in the error of any h.
+
+What leaves a cell is kept as P C f, each population in the place of its opposite: G is then C's own output over the
+weights, what bounces back already stands where it arrives, and so does what the half space returns to a lane. Fields
+are complex (..., population, [z,] y, x), leading dimensions the batch, and vanish outside the liquid.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hmm_plating.emission.lattice import D2Q9, D3Q19, Lattice, Relaxation, collision_matrix
+from hmm_plating.emission.lattice import Lattice
+
+_REST, _FORWARD, _BACKWARD = slice(1), slice(1, None, 2), slice(2, None, 2)  # populations, pairs of opposites
+
+
+class Collision(NamedTuple):
+    """P C f = a f + b P f + w ((1 − K) ρ − M c·j) with K = B + (1 − B) e, O = (1 − B) o − B, M = 3 (1 − B)(m − o).
+
+    Attributes:
+        same, opposite: a = (K − O)/2 and b = (K + O)/2, complex (..., 1, [z,] y, x).
+        moments: 1 − K and, for each direction, −M, complex (..., 1 + dimension, [z,] y, x).
+    """
+
+    same: Tensor
+    opposite: Tensor
+    moments: Tensor
 
 
 class Operator(NamedTuple):
-    """One frozen surface at one overtone.
+    """Frozen surfaces at their overtones, a batch of boxes with one shape (..., [z,] y, x).
 
     Attributes:
-        lattice: D2Q9 where cells are (y, x), D3Q19 where they are (z, y, x).
-        collision: C of the liquid, complex (population, population).
-        reflection: R of the half space, complex ([z,] x, lane, lane).
-        saturation: B, complex ([z,] y, x), 0 in solid cells.
-        solid: bool ([z,] y, x), cells without unknowns; none in the top row.
+        lattice: Lattice.
+        weights: w, complex (population,).
+        basis: 1 and c, complex (population, 1 + dimension).
+        same, opposite, moments: as of Collision.
+        saturation: B, complex (..., [z,] y, x), 0 outside the liquid.
+        wet: bool (..., [z,] y, x), cells with unknowns.
+        upstream: place that each population arrives from, int64 (..., population × cells); its own where it bounces.
+        falling: places of the populations that arrive from the half space, int64 (..., lane, [z,] x).
+        reflection: R of the half space, complex (..., lane, lane, [z,] x).
     """
 
     lattice: Lattice
-    collision: Tensor
-    reflection: Tensor
+    weights: Tensor
+    basis: Tensor
+    same: Tensor
+    opposite: Tensor
+    moments: Tensor
     saturation: Tensor
-    solid: Tensor
+    wet: Tensor
+    upstream: Tensor
+    falling: Tensor
+    reflection: Tensor
 
-    def per_population(self, values: np.ndarray) -> Tensor:
-        """One number per population, shaped to multiply fields ([z,] y, x)."""
-        return torch.as_tensor(values).reshape(-1, *(1,) * self.lattice.dimensions)
+    @property
+    def dimensions(self) -> int:
+        return self.lattice.dimensions
 
-    def upstream(self, field: Tensor) -> Tensor:
-        """Field (population, [z,] row, x) read one velocity upstream, periodic in every direction."""
-        axes = (-1, -2, -3)[: self.lattice.dimensions]  # of x, y, z
-        return torch.stack(
-            [f.roll(tuple(c), axes) for f, c in zip(field, self.lattice.velocities.tolist(), strict=True)]
-        )
+    def per_population(self, values: Tensor) -> Tensor:
+        """One number per population, shaped to multiply fields."""
+        return values.reshape(-1, *(1,) * self.dimensions)
+
+    def take(self, members: Tensor) -> Operator:
+        """Some members of a batch with one leading dimension."""
+        return Operator(*self[:3], *(part[members] for part in self[3:]))
+
+    def to(self, dtype: torch.dtype) -> Operator:
+        """In another complex precision."""
+        return Operator(self.lattice, *(part.to(dtype) if part.is_complex() else part for part in self[1:]))
 
 
-def operator(relaxation: Relaxation, reflection: Tensor, saturation: Tensor, solid: Tensor) -> Operator:
-    """Assemble the operator of one surface; arguments as the attributes of Operator."""
-    lattice = D2Q9 if solid.ndim == 2 else D3Q19
-    return Operator(lattice, torch.as_tensor(collision_matrix(lattice, relaxation)), reflection, saturation, solid)
+def collision(lattice: Lattice, relaxation: Sequence[Tensor | complex], saturation: Tensor) -> Collision:
+    """Factors of cells whose liquid has `relaxation` (m, e, o), each a number or (..., [z,] y, x)."""
+    momentum, even, odd = relaxation
+    free = 1 - saturation
+    kept, turned = saturation + free * even, free * odd - saturation
+    drag = -3 * free * (momentum - odd)
+    axis = -1 - lattice.dimensions
+    return Collision(
+        ((kept - turned) / 2).unsqueeze(axis),
+        ((kept + turned) / 2).unsqueeze(axis),
+        torch.stack([1 - kept, *(drag,) * lattice.dimensions], axis),
+    )
+
+
+def operator(
+    lattice: Lattice,
+    relaxation: Sequence[Tensor | complex],
+    reflection: Tensor,
+    saturation: Tensor,
+    solid: Tensor,
+    rows: Tensor | None = None,
+) -> Operator:
+    """Assemble the operator of a batch.
+
+    Args:
+        relaxation: as in `collision`.
+        reflection: complex (..., [z,] x, lane, lane), as from `half_space.reflection`.
+        saturation: B, complex (..., [z,] y, x), where a cell is not solid.
+        solid: bool (..., [z,] y, x), cells without unknowns; none in the top row.
+        rows: of each box, int64 (...,), where boxes are lower than their array; the half space begins above.
+    """
+    dimensions, cells = lattice.dimensions, solid.shape[-lattice.dimensions :]
+    if rows is None:
+        rows = torch.full(solid.shape[:-dimensions], cells[-2], device=solid.device)
+    above = rows[(..., *(None,) * dimensions)]
+    wet = ~solid & (torch.arange(cells[-2], device=solid.device)[:, None] < above)
+    own = torch.arange(len(lattice.weights) * math.prod(cells), device=solid.device).reshape(-1, *cells)
+    crystal = torch.ones_like(solid[..., :1, :])
+    closed = torch.cat([crystal, solid, ~crystal], -2)
+    axes = (-1, -2, -3)[:dimensions]  # of x, y, z
+    upstream = []
+    for i, velocity in enumerate(lattice.velocities.tolist()):
+        free = wet & ~closed.roll(velocity, axes)[..., 1:-1, :]
+        upstream.append(torch.where(free, own[lattice.opposite[i]].roll(velocity, axes), own[i]))
+    saturation = torch.where(wet, saturation, 0)
+    return Operator(
+        lattice,
+        torch.as_tensor(lattice.weights, device=solid.device).to(saturation.dtype),
+        torch.as_tensor(np.insert(lattice.velocities, 0, 1, axis=1), device=solid.device).to(saturation.dtype),
+        *collision(lattice, relaxation, saturation),
+        saturation,
+        wet,
+        torch.stack(upstream, -1 - dimensions).flatten(-1 - dimensions),
+        own[lattice.downward][..., 0, :] + (above - 1) * cells[-1],
+        reflection.movedim((-2, -1), (-1 - dimensions, -dimensions)),
+    )
 
 
 def collide(system: Operator, arriving: Tensor) -> Tensor:
-    """C f, complex (population, [z,] y, x)."""
-    liquid = torch.einsum("ij,j...->i...", system.collision, arriving)
-    held = system.saturation * (arriving[system.lattice.opposite] - liquid)
-    return torch.where(system.solid, 0, liquid + held)
-
-
-def bounced(system: Operator) -> Tensor:
-    """Links whose upstream cell is solid or crystal, bool (population, [z,] y, x)."""
-    row = torch.ones_like(system.solid[..., :1, :])
-    closed = torch.cat([row, system.solid, ~row], -2)
-    links = system.upstream(closed.expand(len(system.lattice.weights), *closed.shape))[..., 1:-1, :]
-    links[0] = False
-    return links & ~system.solid
+    """P C f, complex (..., population, [z,] y, x)."""
+    f = arriving.flatten(-system.dimensions)
+    factors = system.same, system.opposite, system.moments
+    same, opposite, moments = (part.flatten(-system.dimensions) for part in factors)
+    leaving = (system.weights[:, None] * system.basis) @ (moments * (system.basis.mT @ f))
+    leaving.addcmul_(same, f)
+    for place, source in ((_REST, _REST), (_FORWARD, _BACKWARD), (_BACKWARD, _FORWARD)):
+        leaving[..., place, :].addcmul_(opposite, f[..., source, :])
+    return leaving.unflatten(-1, arriving.shape[-system.dimensions :])
 
 
 def stream(system: Operator, leaving: Tensor) -> Tensor:
-    """S F, complex (population, [z,] y, x)."""
-    upward, downward, opposite = system.lattice.upward, system.lattice.downward, system.lattice.opposite
-    lateral = tuple(range(1, system.lattice.dimensions))
-    arriving = system.upstream(torch.nn.functional.pad(leaving, (0, 0, 1, 1)))[..., 1:-1, :]
-    rising = torch.fft.fftn(leaving[upward][..., -1, :], dim=lateral)
-    top = torch.zeros_like(arriving)
-    reflected = torch.einsum("...ij,j...->i...", system.reflection, rising)
-    top[..., -1, :][downward] = torch.fft.ifftn(reflected, dim=lateral)
-    falling = torch.zeros_like(arriving, dtype=torch.bool)
-    falling[..., -1, :][downward] = True
-    arriving = torch.where(falling, top, arriving)
-    arriving = torch.where(bounced(system), leaving[opposite], arriving)
-    return torch.where(system.solid, 0, arriving)
+    """S F from P F, complex (..., population, [z,] y, x)."""
+    dimensions = system.dimensions
+    flat, lateral = leaving.flatten(-1 - dimensions), tuple(range(1 - dimensions, 0))
+    lanes = system.falling.flatten(-dimensions).expand(*flat.shape[:-1], -1)
+    arriving = flat.gather(-1, system.upstream.expand_as(flat))
+    rising = flat.gather(-1, lanes).unflatten(-1, system.falling.shape[-dimensions:])
+    modes = torch.fft.fftn(rising, dim=lateral).unsqueeze(-1 - dimensions)
+    returned = torch.fft.ifftn((system.reflection * modes).sum(-dimensions), dim=lateral)
+    arriving.scatter_(-1, lanes, returned.flatten(-dimensions))
+    return arriving.unflatten(-1, leaving.shape[-1 - dimensions :])
 
 
-def bilinear(system: Operator, left: Tensor, right: Tensor) -> Tensor:
-    """Leftᵀ W⁻¹P right (no conjugation)."""
-    return (left / system.per_population(system.lattice.weights) * right[system.lattice.opposite]).sum()
+def bilinear(system: Operator, left: Tensor, leaving: Tensor) -> Tensor:
+    """Leftᵀ W⁻¹ P F from P F (no conjugation), complex128 (...,)."""
+    by_population = (left * leaving).flatten(-system.dimensions).sum(-1)
+    return (by_population.to(torch.complex128) / system.weights).sum(-1)
 
 
 def motion(system: Operator) -> tuple[Tensor, Tensor]:
-    """Source β, complex (population, [z,] y, x), and the constant of the load."""
-    weights = system.per_population(system.lattice.weights)
-    push = 6 * weights * system.per_population(system.lattice.velocities[:, 0])
-    cells = torch.where(system.solid, 0, push * system.saturation)
-    links = torch.where(bounced(system), push, 0).to(cells.dtype)
-    source = stream(system, cells) + links
-    constant = (
-        2 * torch.where(system.solid, 0, system.saturation).sum()
-        + (links**2 / (6 * weights)).sum()
-        + (bilinear(system, cells, source) + bilinear(system, cells, links)) / 3
-    )
-    return source, constant
+    """Source β, complex (..., population, [z,] y, x), and the constant of the load, complex (...,)."""
+    push = system.per_population(6 * system.weights * system.basis[:, 1])
+    held = system.saturation.unsqueeze(-1 - system.dimensions)
+    own = torch.arange(system.upstream.shape[-1], device=push.device)
+    bounced = (system.upstream == own).unflatten(-1, (len(push), *system.wet.shape[-system.dimensions :]))
+    links = push * (bounced & system.wet.unsqueeze(-1 - system.dimensions))
+    moved = -push * held
+    source = links + stream(system, moved)
+    axes = tuple(range(-1 - system.dimensions, 0))
+    work = 2 * held.sum(axes) + (links**2 / system.per_population(6 * system.weights)).sum(axes)
+    return source, work + (bilinear(system, source, moved) + bilinear(system, links, moved)) / 3
 
 
-def corrected_load(system: Operator, field: Tensor) -> Tensor:
-    """Lattice load of any field, with an error quadratic in that of the field; complex scalar."""
+def residual_and_load(system: Operator, field: Tensor) -> tuple[Tensor, Tensor]:
+    """β − A h of any field h, and the load, whose error is quadratic in that of the field; complex (...,)."""
     source, constant = motion(system)
     leaving = collide(system, field)
     residual = source - field + stream(system, leaving)
-    return constant + (bilinear(system, source, leaving) + bilinear(system, residual, leaving)) / 3
+    return residual, constant + (bilinear(system, source, leaving) + bilinear(system, residual, leaving)) / 3
+
+
+def sensitivity(system: Operator, relaxation: Sequence[Tensor | complex], field: Tensor) -> Tensor:
+    """∂(load)/∂B of every cell from a solved field f, complex (..., [z,] y, x): no further solve.
+
+    It is 2 − 4 j_x + ⅓ fᵀW⁻¹(f − P C f), C with `relaxation`, that of the liquid without metal.
+    """
+    liquid = system._replace(**collision(system.lattice, relaxation, torch.zeros_like(system.saturation))._asdict())
+    f = field.flatten(-system.dimensions)
+    unheld = f - collide(liquid, field).flatten(-system.dimensions)
+    change = 2 - 4 * (system.basis[:, 1] @ f) + (f * unheld / system.weights[:, None]).sum(-2) / 3
+    return change.unflatten(-1, field.shape[-system.dimensions :])

@@ -9,10 +9,12 @@ ghost liquid) is subtracted.
 from __future__ import annotations
 
 import cmath
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from hmm_plating.emission.lattice import Relaxation
 
@@ -29,6 +31,15 @@ class Calibration(NamedTuple):
 
     saturation: np.ndarray
     ghost: np.ndarray
+
+
+def bubble(fraction: Tensor, terms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """ε(1 − ε) Σ t_j ε^j, the form of both calibrations, and its derivative; the t_j broadcast to ε, complex."""
+    total, slope = terms[-1], 0 * terms[-1]
+    for term in reversed(terms[:-1]):
+        total, slope = total * fraction + term, slope * fraction + total
+    inside = fraction * (1 - fraction)
+    return inside * total, (1 - 2 * fraction) * total + inside * slope
 
 
 def _row(relaxation: Relaxation, wavenumber: complex, saturation: complex) -> tuple[complex, complex]:

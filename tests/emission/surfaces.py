@@ -1,5 +1,7 @@
 """Surfaces with known areas, for the tests of the emission."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -27,3 +29,58 @@ def random_surface(rows: int, width: int, seed: int) -> torch.Tensor:
     height = rows * (0.45 + 0.2 * smooth / smooth.std())
     fraction = columns(np.repeat(np.clip(height, 0.5, rows - 0.5), 8), rows, 8).numpy()
     return torch.from_numpy(np.clip(fraction + 0.3 * generator.random(fraction.shape), 0.02, 0.98))
+
+
+def below_curve(curve: np.ndarray, rows: int, width: int) -> torch.Tensor:
+    """Cell fractions on the right of a polyline x + iy [cells], which may overhang and wraps after `width` cells.
+
+    A curve that gains `width` in x bounds the metal below it, one that closes on itself clockwise a body.
+    """
+    x = curve.real
+    first, last = np.floor(np.minimum(x[:-1], x[1:])), np.floor(np.maximum(x[:-1], x[1:]))
+    assert (last - first <= 1).all()  # the polyline is finer than a cell
+    cut = np.flatnonzero(last > first)
+    crossing = curve[cut] + (last[cut] - x[cut]) / (x[cut + 1] - x[cut]) * (curve[cut + 1] - curve[cut])
+    curve = np.insert(curve, cut + 1, crossing.imag * 1j + last[cut])
+    middle, step = (curve[1:] + curve[:-1]) / 2, np.diff(curve.real)
+    column = np.floor(middle.real).astype(int) % width
+    filled = [np.bincount(column, step * np.clip(middle.imag - row, 0, 1), width) for row in range(rows)]
+    return torch.from_numpy(np.clip(np.round(filled, 10), 0, 1))
+
+
+def profile(height: Callable[[np.ndarray], np.ndarray], period: float, cells: int, offset: float) -> torch.Tensor:
+    """Fractions below y = height(x) over one period of `cells` cells; lowest point 1 + offset cells above the crystal.
+
+    The profile is shifted sideways by `offset` cells too, so that several offsets are several positions in the cells.
+    """
+    per_cell, spacing = 300, period / cells
+    level = height(((np.arange(cells * per_cell) + 0.5) / per_cell - offset) * spacing) / spacing
+    level += 1 + offset - level.min()
+    return columns(level, int(np.ceil(level.max())), per_cell)
+
+
+def overhanging(curve: Callable[[np.ndarray], np.ndarray], period: float, cells: int, offset: float) -> torch.Tensor:
+    """As `profile`, of a wall x + iy of a parameter in [0, 1] that gains one period."""
+    points = curve(np.linspace(0, 1, 100 * cells + 1)) * cells / period
+    points += offset + 1j * (1 + offset - points.imag.min())
+    return below_curve(points, int(np.ceil(points.imag.max())), cells)
+
+
+def polygon(*outlines: list[complex], period: float, cells: int, offset: float) -> torch.Tensor:
+    """Flat metal one cell (and `offset`) thick, and bodies on it: corners x + iy above it, clockwise."""
+    scale, metal = cells / period, 0.0
+    rows = int(np.ceil(max(corner.imag for outline in outlines for corner in outline) * scale + 1 + offset)) + 1
+    for outline in outlines:
+        edges = [np.linspace(a, b, 50 * cells) for a, b in zip(outline, [*outline[1:], outline[0]], strict=True)]
+        metal = metal + below_curve(np.concatenate(edges) * scale + offset + 1j * (1 + offset), rows, cells)
+    base = (1 + offset - torch.arange(rows, dtype=torch.float64)).clamp(0, 1)[:, None]
+    return (metal + base).clamp(max=1)
+
+
+def overhangs(rows: int, width: int, seed: int, depth: int | None = None) -> torch.Tensor:
+    """Random cells below a row of liquid: solid, liquid and partial in any order, pores and undercuts included."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (rows, width) if depth is None else (depth, rows, width)
+    fraction = (1.6 * torch.rand(shape, dtype=torch.float64, generator=generator) - 0.3).clamp(0, 1)
+    fraction[..., -1, :] *= 0.9
+    return fraction

@@ -16,14 +16,6 @@ WATER = Electrolyte(997.05, 0.890e-3)
 QUARTZ = Resonator(5e6, 8.84e6)
 OVERTONES = [3, 7, 13]
 
-# a, L [nm]: Δf/n + iΔΓ/n [Hz] at n = 3, 7, 13, excess over the flat wall at the mean plane (two spectral solutions)
-SINUSOIDS = {
-    (3, 100): (-2.935 + 0.153j, -2.845 + 0.219j, -2.750 + 0.276j),
-    (10, 200): (-14.827 + 1.358j, -13.946 + 1.781j, -13.087 + 2.012j),
-    (10, 100): (-26.986 + 1.028j, -26.394 + 1.507j, -25.763 + 1.953j),
-    (20, 200): (-51.714 + 3.783j, -49.285 + 5.146j, -46.800 + 6.003j),
-}
-
 
 def excess(fraction, spacing, overtones=OVERTONES, **options):
     """Δf/n + iΔΓ/n [Hz] of the liquid over the half space."""
@@ -31,15 +23,6 @@ def excess(fraction, spacing, overtones=OVERTONES, **options):
     load = load_impedance(fraction, spacing, overtones, WATER, QUARTZ, **options)
     frequency, dissipation = shifts(load, flat, overtones, QUARTZ)
     return torch.complex(frequency / torch.tensor(overtones), dissipation * QUARTZ.fundamental_frequency / 2)
-
-
-def sinusoid_error(amplitude, period, cells, offset):
-    """Relative error of the excess per overtone; the spacing makes the period a whole number of cells."""
-    spacing = period / round(period * cells / amplitude)
-    mean = amplitude + (1 + offset) * spacing
-    computed = excess(sinusoid(amplitude, period, spacing, mean), spacing * 1e-9)
-    expected = torch.tensor(SINUSOIDS[amplitude, period])
-    return ((computed - expected).abs() / expected.abs()).tolist()
 
 
 def test_bare_crystal_is_kanazawa_gordon():
@@ -87,19 +70,6 @@ def test_flat_wall_stands_at_its_fraction(ripple):
     assert np.abs(displacement).max() < 0.01
 
 
-@pytest.mark.parametrize(("amplitude", "period"), list(SINUSOIDS))
-@pytest.mark.parametrize("offset", [0.0, pytest.param(0.3, marks=pytest.mark.slow), 0.6])
-def test_sinusoids_at_six_cells_per_amplitude(amplitude, period, offset):
-    assert max(sinusoid_error(amplitude, period, 6, offset)) < 0.01
-
-
-@pytest.mark.slow
-def test_sinusoid_converges_with_second_order():
-    """Whatever the position of the wall in its cell: the largest error over positions falls fourfold."""
-    coarse, fine = (max(max(sinusoid_error(20, 200, cells, o)) for o in (0, 0.2, 0.4, 0.6, 0.8)) for cells in (6, 12))
-    assert math.log2(coarse / fine) > 1.8
-
-
 def test_slight_roughness_is_urbakh_and_daikhin():
     """Z/Z_liq = 1 + k Σ|ξ_q|² [κ − k + q], k = (1 + i)/δ, κ = sqrt(k² + q²), from the mean plane (grooves: φ = 0).
 
@@ -132,7 +102,8 @@ def test_metal_adds_its_inertia_once():
 
 def test_enclosed_liquid_moves_with_the_metal():
     """A pore of one cell inside solid metal adds the inertia of its liquid."""
-    fraction = torch.ones(5, 8, dtype=torch.float64)
+    fraction = torch.ones(6, 8, dtype=torch.float64)
+    fraction[-1] = 0
     pore = fraction.clone()
     pore[2, 3] = 0
     load = load_impedance(torch.stack([fraction, pore]), 5e-9, OVERTONES, WATER, QUARTZ, tolerance=1e-8)
@@ -156,7 +127,7 @@ def test_liquid_above_and_metal_below_change_nothing():
     torch.testing.assert_close(
         load_impedance(tall, 6e-9, OVERTONES, WATER, QUARTZ, **options), short, rtol=1e-9, atol=0
     )
-    whole = solve(tall, 6e-9, OVERTONES, WATER, QUARTZ, **options, whole_box=True)
+    whole = solve(tall, 6e-9, OVERTONES, WATER, QUARTZ, **options, keep_gradient=True)  # crops nothing
     torch.testing.assert_close(whole.load, short, rtol=1e-9, atol=0)
 
 
@@ -178,12 +149,13 @@ def test_upright_zinc_islands_carry_the_liquid_between_them(height, coverage, fr
     Source: the design's section 5.2. Faraday's law and Sauerbrey alone give −1104 Hz for the 28 nm of the last two.
     """
     electrolyte, resonator, overtones = Electrolyte(1322.8, 3.14e-3), Resonator(4.94e6), [3, 5, 7, 9, 11]
-    width, spacing = 30, 8e-9
+    width, spacing = 60, 4e-9  # edges: 15 % less loss than at 8 nm
     profile = np.where(np.arange(width * 100) < width * 100 * coverage, height / spacing, 0.0)
-    load = load_impedance(columns(profile, 18, 100), spacing, overtones, electrolyte, resonator, Metal.zinc())
+    load = load_impedance(columns(profile, 36, 100), spacing, overtones, electrolyte, resonator, Metal.zinc())
     shift, loss = shifts(load, kanazawa_gordon(overtones, electrolyte, resonator), overtones, resonator)
-    assert float((shift / torch.tensor(overtones)).mean()) == pytest.approx(frequency, rel=0.015)
-    assert dissipation[0] < float(loss.min()) < float(loss.max()) < dissipation[1]
+    assert float((shift / torch.tensor(overtones)).mean()) == pytest.approx(frequency, rel=0.005)
+    rounding = 0.05e-6
+    assert dissipation[0] - rounding < float(loss.min()) < float(loss.max()) < dissipation[1] + rounding
 
 
 @pytest.mark.parametrize(
@@ -192,6 +164,7 @@ def test_upright_zinc_islands_carry_the_liquid_between_them(height, coverage, fr
         ({"solid_fraction": torch.full((3, 4), 1.5)}, "lie in"),
         ({"solid_fraction": torch.tensor([[0.1, float("nan")]])}, "NaN"),
         ({"solid_fraction": torch.zeros(4)}, "y, x"),
+        ({"solid_fraction": torch.ones(3, 4)}, "top row"),
         ({"spacing": 0.0}, "spacing"),
         ({"spacing": float("inf")}, "spacing"),
         ({"overtones": [3, 4]}, "odd positive"),

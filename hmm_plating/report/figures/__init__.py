@@ -1,4 +1,4 @@
-"""Figures of a result, drawn with matplotlib's objects alone: no pyplot, no global state, any backend.
+"""Figures of a result, and of single surfaces, drawn with matplotlib's objects alone: no pyplot, any backend.
 
 Units are the field's: Hz, 1e-6, nm, mA/cm². Dark bands hold 50 %, light bands 90 % of the draws. Plating is shaded.
 """
@@ -15,6 +15,7 @@ from hmm_plating.report.figures.over_time import (
     shift_figure,
 )
 from hmm_plating.report.figures.per_cycle import cycle_figure
+from hmm_plating.report.figures.sections import surface_figure, velocity_figure
 from hmm_plating.report.figures.surfaces import morphology_figure
 
 __all__ = [
@@ -29,4 +30,6 @@ __all__ = [
     "morphology_figure",
     "overtone_colours",
     "shift_figure",
+    "surface_figure",
+    "velocity_figure",
 ]

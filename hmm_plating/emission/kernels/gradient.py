@@ -1,0 +1,66 @@
+"""Gradient of the load with respect to every cell's fraction, from the solved field: no further solve."""
+
+from __future__ import annotations
+
+from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.layout import LANES, place_of
+
+
+@inlined
+def slope_of_saturation(start, x, unit, relaxation, lattice, block, lane):
+    """∂Z/∂B of a cell, 2 − 4 j_x + ⅓ fᵀW⁻¹(f − P C f), with C of the cell's liquid, through its moments."""
+    half = lattice.weights.size
+    momentum, even, odd = relaxation[0], relaxation[1], relaxation[2]
+    density = complex(start[block, lane], start[block, half * LANES + lane])
+    density += unit * complex(x[block, lane], x[block, half * LANES + lane])
+    even_square = lattice.inverse_weights[0] * density * density
+    odd_square = flow_x = flow_y = flow_z = 0.0j
+    for i in range(1, half, 2):
+        at, imaginary = i * LANES + lane, (half + i) * LANES + lane
+        forth = complex(start[block, at], start[block, imaginary])
+        forth += unit * complex(x[block, at], x[block, imaginary])
+        back = complex(start[block, at + LANES], start[block, imaginary + LANES])
+        back += unit * complex(x[block, at + LANES], x[block, imaginary + LANES])
+        both, difference = forth + back, forth - back
+        density += both
+        flow_x += lattice.cx[i] * difference
+        flow_y += lattice.cy[i] * difference
+        flow_z += lattice.cz[i] * difference
+        even_square += lattice.inverse_weights[i] / 2 * both * both
+        odd_square += lattice.inverse_weights[i] / 2 * difference * difference
+    change = (1 - even) * (even_square - density * density) + (1 + odd) * odd_square
+    change += 3 * (momentum - odd) * (flow_x * flow_x + flow_y * flow_y + flow_z * flow_z)
+    return 2 - 4 * flow_x + change / 3
+
+
+@kernel
+def differentiate(lattice, box, bottom, fraction, medium, media, threshold, start, x, unit, gradient):
+    """∂(load per cell of area)/∂fraction into `gradient`, complex (z, y, x), of the field f₀ + unit x.
+
+    A solid cell carries its liquid rigidly. Arguments as in `prepare_surface` and `correct_load`.
+    """
+    depth, rows, width = fraction.shape
+    area = depth * width
+    for z in range(depth):
+        for y in range(rows):
+            for column in range(width):
+                e = fraction[z, y, column]
+                kind = medium[z, y, column]
+                if e > threshold:
+                    gradient[z, y, column] = (media.relaxation[kind, 0] - 1) / area
+                    continue
+                block, lane = place_of(z, y - bottom, column, box)
+                change = slope_of_saturation(start, x, unit, media.relaxation[kind], lattice, block, lane)
+                # derivatives of the calibration polynomials e + e(1 − e)s and e(1 − e)g
+                saturation_terms, ghost_terms = media.saturation[kind], media.ghost[kind]
+                held, held_slope, ghost, ghost_slope = saturation_terms[0], 0.0j, ghost_terms[0], 0.0j
+                if e > 0:
+                    held = ghost = 0.0j
+                    for j in range(saturation_terms.size - 1, -1, -1):
+                        held_slope = held_slope * e + held
+                        held = held * e + saturation_terms[j]
+                        ghost_slope = ghost_slope * e + ghost
+                        ghost = ghost * e + ghost_terms[j]
+                bubble, bubble_slope = e * (1 - e), 1 - 2 * e
+                change *= 1 + bubble_slope * held + bubble * held_slope
+                gradient[z, y, column] = (change - bubble_slope * ghost - bubble * ghost_slope) / area

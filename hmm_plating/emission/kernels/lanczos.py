@@ -1,0 +1,190 @@
+"""The complex symmetric Lanczos recurrence in the form of the load, and the load that it converges to.
+
+In the form ⟨u, v⟩ = uᵀ G v, in which A = I − SC is self-adjoint, the vectors v₁ = r₀ and
+v_{k+1} = s_k A v_k − α_k v_k − β_k v_{k−1} are orthogonal. With T their tridiagonal matrix the load is
+Z₀ + ⅓ ⟨v₁, v₁⟩ (T⁻¹)₁₁: three vectors and two passes over the cells per step. It is COCG (van der Vorst and Melissen,
+IEEE Trans. Magn. 26 (1990) 706), whose residuals are η_k v_k and whose directions, needed for the field alone, are
+p_k = η_k v_k + ρ_k/ρ_{k−1} p_{k−1}.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hmm_plating.emission.kernels.collision import collide_all, collide_block, planes_of
+from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.layout import LANES, shift_of
+from hmm_plating.emission.kernels.streaming import fill_ghosts
+
+CONVERGED, NOT_CONVERGED = 0, 1
+
+
+@inlined
+def advance(v, previous, g, wet, block, lattice, box, scale, beta):
+    """Of one block: previous = scale (v − S F) − β previous, with flat F = C v and filled ghosts; its ⟨v, previous⟩."""
+    real, half = v.dtype.type, lattice.weights.size
+    s, br, bi = real(scale), real(beta.real), real(beta.imag)
+    re = im = 0.0
+    here, liquid = box.first + block * LANES, wet[block]
+    for i in range(half):
+        back, up = lattice.opposite[i], here - shift_of(i, lattice, box)
+        left_r, left_i = g[i, up : up + LANES], g[half + i, up : up + LANES]
+        back_r, back_i = g[back, here : here + LANES], g[half + back, here : here + LANES]
+        own_r, own_i = planes_of(v[block], i, half)
+        old_r, old_i = planes_of(previous[block], i, half)
+        sr = si = real(0)
+        for x in range(LANES):
+            a = s * (own_r[x] - liquid[x] * left_r[x]) - br * old_r[x] + bi * old_i[x]
+            b = s * (own_i[x] - liquid[x] * left_i[x]) - br * old_i[x] - bi * old_r[x]
+            old_r[x] = a
+            old_i[x] = b
+            sr += a * back_r[x] - b * back_i[x]
+            si += a * back_i[x] + b * back_r[x]
+        re += lattice.inverse_weights[i] * sr
+        im += lattice.inverse_weights[i] * si
+    return complex(re, im)
+
+
+@inlined
+def add(to, alpha, of):
+    """One block += α another."""
+    real, count = to.dtype.type, to.size // 2
+    ar, ai = real(alpha.real), real(alpha.imag)
+    to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
+    for k in range(count):
+        a, b = of_r[k], of_i[k]
+        to_r[k] += ar * a - ai * b
+        to_i[k] += ar * b + ai * a
+
+
+@inlined
+def follow(x, p, u, v, turn_u, eta_u, turn_v, eta_v, length_p, length_u, work):
+    """One block of two directions p_u = turn_u p + η_u u, p_v = turn_v p_u + η_v v; the field gets those before p_v.
+
+    `work` (2, LANES). A population at a time, which stays in the cache, in loops that write one array: those vectorise.
+    """
+    real, half = x.dtype.type, x.size // (2 * LANES)
+    ar, ai, br, bi = real(turn_u.real), real(turn_u.imag), real(eta_u.real), real(eta_u.imag)
+    cr, ci, dr, di = real(turn_v.real), real(turn_v.imag), real(eta_v.real), real(eta_v.imag)
+    lr, li, mr, mi = real(length_p.real), real(length_p.imag), real(length_u.real), real(length_u.imag)
+    qr, qi = work[0], work[1]
+    for i in range(half):
+        pr, pi = planes_of(p, i, half)
+        ur, ui = planes_of(u, i, half)
+        vr, vi = planes_of(v, i, half)
+        xr, xi = planes_of(x, i, half)
+        for k in range(LANES):
+            qr[k] = ar * pr[k] - ai * pi[k] + br * ur[k] - bi * ui[k]
+            qi[k] = ar * pi[k] + ai * pr[k] + br * ui[k] + bi * ur[k]
+        for k in range(LANES):
+            xr[k] += lr * pr[k] - li * pi[k] + mr * qr[k] - mi * qi[k]
+            xi[k] += lr * pi[k] + li * pr[k] + mr * qi[k] + mi * qr[k]
+        for k in range(LANES):
+            pr[k] = cr * qr[k] - ci * qi[k] + dr * vr[k] - di * vi[k]
+            pi[k] = cr * qi[k] + ci * qr[k] + dr * vi[k] + di * vr[k]
+
+
+@kernel
+def correct_load(
+    lattice, box, links, wet, factors, reflection, fourier, v, unit, load, excess_reference, relative, absolute, most, x
+):
+    """Load Z₀ + ⅓ ⟨r₀, A⁻¹ r₀⟩ of one surface at one overtone.
+
+    Args:
+        lattice: Stencil; its floating-point type, that of all other arrays, is the one computed in.
+        box, links, wet, factors: as `prepare_surface` returns them.
+        reflection: half space, real and imaginary part (2, lane, lane, z, x), divided by the number of modes.
+        fourier: as in `fill_ghosts`.
+        v: r₀ / unit in blocks, overwritten.
+        load: Z₀.
+        excess_reference: load from which the excess is counted for the relative tolerance.
+        relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
+        most: upper limit of operator applications.
+        x: 0 in blocks, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted: the load needs none.
+
+    Returns:
+        load (lattice units, summed over the area), applications, estimated error of the load, status.
+    """
+    keep, lanes, real = x.shape[0] > 0, lattice.upward.size, v.dtype
+    plane = (lanes, box.depth, box.width)
+    work = (
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty((8, box.width // 2 + 1), real),
+    )
+    scratch = np.empty((8 + 2 * lattice.weights.size, LANES), real)
+    g = np.zeros((2 * lattice.weights.size, box.slots), real)
+    previous = np.zeros(v.shape, real)
+    p = np.zeros(x.shape, real)
+    history = np.empty(most, np.complex128)
+    history[0] = load
+    floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
+    initial = load
+    norm = collide_all(v, factors, g, lattice, box, scratch)
+    first_norm, former_norm, former_scale, former_rho = abs(norm), norm, 1.0, norm
+    eta = pivot = 1.0 + 0.0j
+    turn = former_eta = former_turn = waiting = 0.0j
+    applications, estimate, status = 1, np.inf, NOT_CONVERGED
+    for step in range(1, most):
+        if norm == 0:
+            estimate, status = 0.0, CONVERGED
+            break
+        rho = eta * eta * norm
+        turn = rho / former_rho if step > 1 else 0.0j
+        scale = math.sqrt(first_norm / abs(norm))  # keeps single precision from under- and overflow
+        beta = scale / former_scale * norm / former_norm if step > 1 else 0.0j
+        fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
+        alpha, even = 0.0j, keep and step % 2 == 0
+        for block in range(box.blocks):
+            if even:  # two steps at once, half the traffic; p is p_{k−2}, whose 1/pivot is known by now
+                follow(
+                    x[block],
+                    p[block],
+                    previous[block],
+                    v[block],
+                    former_turn,
+                    former_eta,
+                    turn,
+                    eta,
+                    waiting,
+                    1 / pivot,
+                    scratch,
+                )
+            alpha += advance(v, previous, g, wet, block, lattice, box, scale, beta)
+        alpha /= norm
+        applications += 1
+        pivot = (alpha - beta / (former_scale * pivot)) / scale if step > 1 else alpha / scale
+        if pivot == 0:
+            return load, applications, estimate, status
+        load += unit * unit * rho / pivot / 3
+        history[step] = load
+        waiting = 1 / pivot if step % 2 == 0 else waiting
+        former_eta, former_turn, former_rho = eta, turn, rho
+        eta = -eta / (scale * pivot)
+        former_norm, former_scale = norm, scale
+        norm = 0.0j
+        for block in range(box.blocks):
+            add(previous[block], -alpha, v[block])
+            norm += collide_block(previous, factors, g, block, lattice, box, scratch)
+        v, previous = previous, v
+        window = 8 + step // 4
+        if step >= window:
+            estimate = 0.0
+            for past in range(step - window, step):
+                estimate = max(estimate, abs(history[past] - load))
+            least = max(floor * abs(load - initial), 1e-14 * abs(load))
+            if estimate <= max(absolute, relative * abs(load - excess_reference), least):
+                status = CONVERGED
+                break
+    steps = applications - 1
+    for block in range(x.shape[0] if steps > 0 else 0):
+        if steps % 2 == 1:
+            last = previous[block]
+            follow(x[block], p[block], last, last, former_turn, former_eta, 0.0j, 0.0j, waiting, 1 / pivot, scratch)
+        else:
+            add(x[block], waiting, p[block])
+    return load, applications, estimate, status

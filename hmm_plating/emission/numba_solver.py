@@ -1,0 +1,138 @@
+"""The solve by Numba kernels, on the CPU: threads share the pairs of surface and overtone."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import torch
+
+from hmm_plating.emission import kernels
+from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Problem, blank_solution
+
+
+def solve_problem(
+    problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool, keep_gradient: bool
+) -> LatticeSolution:
+    """Solve every pair; `single` is the precision of the recurrence, the rest as in `solve`."""
+    real = np.float32 if single else np.float64
+    stencil, recurrence = kernels.stencil(problem.lattice, np.float64), kernels.stencil(problem.lattice, real)
+    surfaces, orders, planes, *cells = problem.field_shape
+    depth, height, width = (1, *cells)[-3:]
+    box_shape, area = (depth, height, width), depth * width
+    fraction = np.ascontiguousarray(problem.fraction.cpu().numpy()).reshape(-1, *box_shape)
+    medium = problem.medium.cpu().numpy().reshape(fraction.shape)
+    fourier, reflections = transforms(depth, width), reflection_planes(problem, depth, width)
+    own_fourier, own_reflections = tuple(part.astype(real) for part in fourier), reflections.astype(real)
+    keep = keep_field or keep_gradient or single
+    shape = (surfaces, orders, planes, *box_shape)
+    nothing = np.empty((0, *box_shape))
+    guess = None if problem.guess is None else problem.guess.cpu().numpy().reshape(shape)
+    solved = blank_solution(problem, torch.device("cpu"), keep_field, keep_gradient)
+    load, field, gradient, count, error, converged = (part.numpy() for part in solved)
+    field = field.reshape(shape) if keep_field else field
+    gradient = gradient.reshape(surfaces, orders, *box_shape) if keep_gradient else gradient
+
+    def solve_one(surface: int, order: int) -> None:
+        solution = field[surface, order] if keep_field else np.empty(shape[2:] if single else 0)
+        given = nothing if guess is None else guess[surface, order].astype(np.float64, copy=False)
+        total = math.inf
+        while True:
+            bottom, box, links, wet, factors, start, residual, first_load, ghosts = kernels.prepare_surface(
+                stencil,
+                fraction[surface],
+                medium[surface],
+                problem.media[order],
+                problem.waves[order],
+                problem.wavenumbers[order],
+                reflections[order],
+                fourier,
+                SOLID,
+                not keep_gradient,
+                given,
+            )
+            reference = problem.flat_load[order] * area + ghosts
+            wanted = max(accuracy.absolute[order], accuracy.relative * abs(first_load - reference))
+            if abs(total - first_load) <= wanted:  # single precision, confirmed in double
+                total = first_load
+                break
+            unit = np.abs(residual).max() or 1.0
+            residual /= unit
+            correction = np.zeros(residual.shape if keep else (0, 0), real)
+            total, steps, estimate, status = kernels.correct_load(
+                recurrence,
+                box,
+                links,
+                wet.astype(real, copy=False),
+                factors.astype(real, copy=False),
+                own_reflections[order],
+                own_fourier,
+                residual.astype(real, copy=False),
+                unit,
+                first_load,
+                reference,
+                accuracy.relative,
+                accuracy.absolute[order],
+                max(accuracy.applications - count[surface, order], 1),
+                correction,
+            )
+            count[surface, order] += steps
+            if keep_field or single:
+                kernels.unpack(start, correction, unit, wet, stencil, box, bottom, solution)
+            if not single or status != kernels.CONVERGED:
+                break
+            given = solution
+        load[surface, order], error[surface, order] = (total - ghosts) / area, estimate / area
+        converged[surface, order] = status == kernels.CONVERGED
+        if keep_gradient:
+            kernels.differentiate(
+                stencil,
+                box,
+                bottom,
+                fraction[surface],
+                medium[surface],
+                problem.media[order],
+                SOLID,
+                start,
+                correction,
+                unit,
+                gradient[surface, order],
+            )
+
+    _in_threads(solve_one, surfaces, orders)
+    return LatticeSolution(*(part.to(problem.fraction.device) for part in solved))
+
+
+def transforms(depth: int, width: int) -> tuple[np.ndarray, ...]:
+    """Cosines and sines of the transform along x, of its lower half alone, and along z: each (modes, modes)."""
+    along_x, along_z = (
+        2 * math.pi / cells * np.outer(np.arange(modes), np.arange(modes))
+        for cells, modes in ((width, width // 2 + 1), (depth, depth))
+    )
+    return np.cos(along_x), np.sin(along_x), np.cos(along_z), np.sin(along_z)
+
+
+def reflection_planes(problem: Problem, depth: int, width: int) -> np.ndarray:
+    """R of the half space over the number of its modes, real and imaginary, (overtone, 2, lane, lane, z, x)."""
+    lanes = problem.reflections.shape[-2:]
+    response = problem.reflections.reshape(-1, depth, width, *lanes) / (depth * width)
+    return np.ascontiguousarray(np.stack([response.real, response.imag], 1).transpose(0, 1, 4, 5, 2, 3))
+
+
+def _in_threads(work: Callable[[int, int], None], surfaces: int, orders: int) -> None:
+    """Call work(surface, order) for every pair; idle threads take the next pair, as pairs differ in length."""
+    pairs = list(itertools.product(range(surfaces), range(orders)))
+    of_torch = torch.get_num_threads()
+    threads = min(numba.get_num_threads(), len(pairs))
+    torch.set_num_threads(of_torch)  # which Numba raises to all cores when it starts its OpenMP threads
+    if threads == 1:
+        for pair in pairs:
+            work(*pair)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for finished in [pool.submit(work, *pair) for pair in pairs]:
+            finished.result()

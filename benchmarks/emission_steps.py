@@ -100,7 +100,8 @@ def recurrence_loads(lattice, box, links, wet, factors, reflection, fourier, v, 
         fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
         alpha = 0.0j
         for block in range(box.blocks):
-            alpha += advance(v, previous, g, wet, block, lattice, box, scale, beta)
+            for i in range(lattice.weights.size):
+                alpha += advance(v, previous, g, wet, block, i, lattice, box, scale, beta)
         alpha /= norm
         pivot = (alpha - beta / (former_scale * pivot)) / scale if step > 1 else alpha / scale
         load += eta * eta * norm / pivot / 3

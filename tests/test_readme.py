@@ -71,7 +71,11 @@ def test_commands_and_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     undescribed = [name for name in posterior.data_vars if f"`{name}`" not in page]
     assert not undescribed
 
-    (example,) = blocks("python")
+    example, emission = blocks("python")
     assert "seed=1" in example
     exec(example.replace("seed=1", "particles=4, chains=2, seed=1"), {})
     assert "xarray.DataArray 'thickness' (time: " in capsys.readouterr().out
+    names: dict = {}
+    exec(emission, names)
+    assert names["load"].shape == (3,)
+    assert float(names["surface"].grad.min()) > 0

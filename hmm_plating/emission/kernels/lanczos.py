@@ -22,29 +22,53 @@ CONVERGED, NOT_CONVERGED = 0, 1
 
 
 @inlined
-def advance(v, previous, g, wet, block, lattice, box, scale, beta):
-    """Of one block: previous = scale (v − S F) − β previous, with flat F = C v and filled ghosts; its ⟨v, previous⟩."""
+def follow(x, p, u, v, i, turn_u, eta_u, turn_v, eta_v, length_p, length_u, work):
+    """Of population i in one block: directions p_u = turn_u p + η_u u, p_v = turn_v p_u + η_v v; the field x gets those
+    before p_v, which stays in p. `work` (2, LANES). In loops that write one array: those vectorise.
+    """
+    real, half = x.dtype.type, x.size // (2 * LANES)
+    ar, ai, br, bi = real(turn_u.real), real(turn_u.imag), real(eta_u.real), real(eta_u.imag)
+    cr, ci, dr, di = real(turn_v.real), real(turn_v.imag), real(eta_v.real), real(eta_v.imag)
+    lr, li, mr, mi = real(length_p.real), real(length_p.imag), real(length_u.real), real(length_u.imag)
+    qr, qi = work[0], work[1]
+    pr, pi = planes_of(p, i, half)
+    ur, ui = planes_of(u, i, half)
+    vr, vi = planes_of(v, i, half)
+    xr, xi = planes_of(x, i, half)
+    for k in range(LANES):
+        qr[k] = ar * pr[k] - ai * pi[k] + br * ur[k] - bi * ui[k]
+        qi[k] = ar * pi[k] + ai * pr[k] + br * ui[k] + bi * ur[k]
+    for k in range(LANES):
+        xr[k] += lr * pr[k] - li * pi[k] + mr * qr[k] - mi * qi[k]
+        xi[k] += lr * pi[k] + li * pr[k] + mr * qi[k] + mi * qr[k]
+    for k in range(LANES):
+        pr[k] = cr * qr[k] - ci * qi[k] + dr * vr[k] - di * vi[k]
+        pi[k] = cr * qi[k] + ci * qr[k] + dr * vi[k] + di * vr[k]
+
+
+@inlined
+def advance(v, previous, g, wet, block, i, lattice, box, scale, beta):
+    """Of population i in one block: previous = scale (v − S F) − β previous, with flat F = C v and filled ghosts.
+
+    Returns its share of ⟨v, previous⟩.
+    """
     real, half = v.dtype.type, lattice.weights.size
     s, br, bi = real(scale), real(beta.real), real(beta.imag)
-    re = im = 0.0
     here, liquid = box.first + block * LANES, wet[block]
-    for i in range(half):
-        back, up = lattice.opposite[i], here - shift_of(i, lattice, box)
-        left_r, left_i = g[i, up : up + LANES], g[half + i, up : up + LANES]
-        back_r, back_i = g[back, here : here + LANES], g[half + back, here : here + LANES]
-        own_r, own_i = planes_of(v[block], i, half)
-        old_r, old_i = planes_of(previous[block], i, half)
-        sr = si = real(0)
-        for x in range(LANES):
-            a = s * (own_r[x] - liquid[x] * left_r[x]) - br * old_r[x] + bi * old_i[x]
-            b = s * (own_i[x] - liquid[x] * left_i[x]) - br * old_i[x] - bi * old_r[x]
-            old_r[x] = a
-            old_i[x] = b
-            sr += a * back_r[x] - b * back_i[x]
-            si += a * back_i[x] + b * back_r[x]
-        re += lattice.inverse_weights[i] * sr
-        im += lattice.inverse_weights[i] * si
-    return complex(re, im)
+    back, up = lattice.opposite[i], here - shift_of(i, lattice, box)
+    left_r, left_i = g[i, up : up + LANES], g[half + i, up : up + LANES]
+    back_r, back_i = g[back, here : here + LANES], g[half + back, here : here + LANES]
+    own_r, own_i = planes_of(v[block], i, half)
+    old_r, old_i = planes_of(previous[block], i, half)
+    sr = si = real(0)
+    for x in range(LANES):
+        a = s * (own_r[x] - liquid[x] * left_r[x]) - br * old_r[x] + bi * old_i[x]
+        b = s * (own_i[x] - liquid[x] * left_i[x]) - br * old_i[x] - bi * old_r[x]
+        old_r[x] = a
+        old_i[x] = b
+        sr += a * back_r[x] - b * back_i[x]
+        si += a * back_i[x] + b * back_r[x]
+    return complex(lattice.inverse_weights[i] * sr, lattice.inverse_weights[i] * si)
 
 
 @inlined
@@ -57,33 +81,6 @@ def add(to, alpha, of):
         a, b = of_r[k], of_i[k]
         to_r[k] += ar * a - ai * b
         to_i[k] += ar * b + ai * a
-
-
-@inlined
-def follow(x, p, u, v, turn_u, eta_u, turn_v, eta_v, length_p, length_u, work):
-    """One block of two directions p_u = turn_u p + η_u u, p_v = turn_v p_u + η_v v; the field gets those before p_v.
-
-    `work` (2, LANES). A population at a time, which stays in the cache, in loops that write one array: those vectorise.
-    """
-    real, half = x.dtype.type, x.size // (2 * LANES)
-    ar, ai, br, bi = real(turn_u.real), real(turn_u.imag), real(eta_u.real), real(eta_u.imag)
-    cr, ci, dr, di = real(turn_v.real), real(turn_v.imag), real(eta_v.real), real(eta_v.imag)
-    lr, li, mr, mi = real(length_p.real), real(length_p.imag), real(length_u.real), real(length_u.imag)
-    qr, qi = work[0], work[1]
-    for i in range(half):
-        pr, pi = planes_of(p, i, half)
-        ur, ui = planes_of(u, i, half)
-        vr, vi = planes_of(v, i, half)
-        xr, xi = planes_of(x, i, half)
-        for k in range(LANES):
-            qr[k] = ar * pr[k] - ai * pi[k] + br * ur[k] - bi * ui[k]
-            qi[k] = ar * pi[k] + ai * pr[k] + br * ui[k] + bi * ur[k]
-        for k in range(LANES):
-            xr[k] += lr * pr[k] - li * pi[k] + mr * qr[k] - mi * qi[k]
-            xi[k] += lr * pi[k] + li * pr[k] + mr * qi[k] + mi * qr[k]
-        for k in range(LANES):
-            pr[k] = cr * qr[k] - ci * qi[k] + dr * vr[k] - di * vi[k]
-            pi[k] = cr * qi[k] + ci * qr[k] + dr * vi[k] + di * vr[k]
 
 
 @kernel
@@ -107,7 +104,7 @@ def correct_load(
     Returns:
         load (lattice units, summed over the area), applications, estimated error of the load, status.
     """
-    keep, lanes, real = x.shape[0] > 0, lattice.upward.size, v.dtype
+    keep, lanes, half, real = x.shape[0] > 0, lattice.upward.size, lattice.weights.size, v.dtype
     plane = (lanes, box.depth, box.width)
     work = (
         np.empty(plane, real),
@@ -116,8 +113,8 @@ def correct_load(
         np.empty(plane, real),
         np.empty((8, box.width // 2 + 1), real),
     )
-    scratch = np.empty((8 + 2 * lattice.weights.size, LANES), real)
-    g = np.zeros((2 * lattice.weights.size, box.slots), real)
+    scratch = np.empty((8 + 2 * half, LANES), real)
+    g = np.zeros((2 * half, box.slots), real)
     previous = np.zeros(v.shape, real)
     p = np.zeros(x.shape, real)
     history = np.empty(most, np.complex128)
@@ -140,21 +137,11 @@ def correct_load(
         fill_ghosts(g, lattice, links, box, reflection[0], reflection[1], fourier, work, False)
         alpha, even = 0.0j, keep and step % 2 == 0
         for block in range(box.blocks):
-            if even:  # two steps at once, half the traffic; p is p_{k−2}, whose 1/pivot is known by now
-                follow(
-                    x[block],
-                    p[block],
-                    previous[block],
-                    v[block],
-                    former_turn,
-                    former_eta,
-                    turn,
-                    eta,
-                    waiting,
-                    1 / pivot,
-                    scratch,
-                )
-            alpha += advance(v, previous, g, wet, block, lattice, box, scale, beta)
+            for i in range(half):
+                if even:  # two steps at once, half the traffic; p is p_{k−2}, whose 1/pivot is known by now
+                    at = x[block], p[block], previous[block], v[block], i
+                    follow(*at, former_turn, former_eta, turn, eta, waiting, 1 / pivot, scratch)
+                alpha += advance(v, previous, g, wet, block, i, lattice, box, scale, beta)
         alpha /= norm
         applications += 1
         pivot = (alpha - beta / (former_scale * pivot)) / scale if step > 1 else alpha / scale
@@ -183,8 +170,9 @@ def correct_load(
     steps = applications - 1
     for block in range(x.shape[0] if steps > 0 else 0):
         if steps % 2 == 1:
-            last = previous[block]
-            follow(x[block], p[block], last, last, former_turn, former_eta, 0.0j, 0.0j, waiting, 1 / pivot, scratch)
+            for i in range(half):
+                at = x[block], p[block], previous[block], previous[block], i
+                follow(*at, former_turn, former_eta, 0.0j, 0.0j, waiting, 1 / pivot, scratch)
         else:
             add(x[block], waiting, p[block])
     return load, applications, estimate, status

@@ -16,7 +16,7 @@ from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Probl
 
 
 def solve_problem(
-    problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool, keep_gradient: bool
+    problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool | torch.dtype, keep_gradient: bool
 ) -> LatticeSolution:
     """Solve every pair; `single` is the precision of the recurrence, the rest as in `solve`."""
     real = np.float32 if single else np.float64
@@ -38,7 +38,7 @@ def solve_problem(
     gradient = gradient.reshape(surfaces, orders, *box_shape) if keep_gradient else gradient
 
     def solve_one(surface: int, order: int) -> None:
-        solution = field[surface, order] if keep_field else np.empty(shape[2:] if single else 0)
+        solution = np.empty(shape[2:] if single else 0)
         given = nothing if guess is None else guess[surface, order].astype(np.float64, copy=False)
         total = math.inf
         while True:
@@ -82,12 +82,15 @@ def solve_problem(
             )
             count[surface, order] += steps
             if keep_field or single:
-                kernels.unpack(start, correction, unit, wet, stencil, box, bottom, solution)
+                target = solution if single else field[surface, order]
+                kernels.unpack(start, correction, unit, wet, stencil, box, bottom, target)
             if not single or status != kernels.CONVERGED:
                 break
             given = solution
         load[surface, order], error[surface, order] = (total - ghosts) / area, estimate / area
         converged[surface, order] = status == kernels.CONVERGED
+        if keep_field and single:
+            field[surface, order] = solution
         if keep_gradient:
             kernels.differentiate(
                 stencil,

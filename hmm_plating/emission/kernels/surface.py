@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hmm_plating.emission.kernels.collision import collide_all, set_factors
-from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, box_of, find_links, place_of
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
 
@@ -99,7 +99,6 @@ def motion(lattice, held, links, wet, g, source, box, reflection, fourier, work)
     return load
 
 
-@kernel
 def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, crop, guess):
     """Set up one surface at one overtone between the rows that hold its roughness, in double precision.
 
@@ -187,7 +186,6 @@ def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflecti
     return bottom, box, links, wet, factors, start, residual, load, ghosts
 
 
-@kernel
 def unpack(start, x, unit, wet, lattice, box, bottom, field):
     """Field f₀ + unit x into (planes, z, y, x): solid cells move with the crystal, rows above the box as its last."""
     half, width = lattice.weights.size, field.shape[3]

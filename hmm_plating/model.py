@@ -274,6 +274,7 @@ class PlatingModel:
             tolerance=self.load_tolerance,
             absolute_tolerance=LOAD_TOLERANCE_HERTZ,
             initial_guess=liquid,
+            keep_field=torch.float32,
         )
         order = torch.as_tensor(self.overtones, dtype=torch.float64)
         angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
@@ -289,7 +290,7 @@ class PlatingModel:
         frequency, dissipation = (formed.clamp(min=0)[..., None] * shift for shift in (frequency, dissipation))
         mass_per_charge = self.metal.density / self.metal.charge_per_volume
         layer = -sauerbrey_sensitivity(self.resonator) * mass_per_charge * surface.side_charge[..., None]
-        return SurfaceShift(frequency / order, dissipation, layer), solution.field.float()
+        return SurfaceShift(frequency / order, dissipation, layer), solution.field
 
     def _solid_fraction(self, order_parameter: Tensor) -> Tensor:
         """Metal fraction of the emission's cells (..., y, x)."""

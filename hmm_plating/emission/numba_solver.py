@@ -16,62 +16,77 @@ from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Probl
 
 
 def solve_problem(
-    problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool, keep_gradient: bool
+    problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool | torch.dtype, keep_gradient: bool
 ) -> LatticeSolution:
     """Solve every pair; `single` is the precision of the recurrence, the rest as in `solve`."""
-    real = np.float32 if single else np.float64
-    stencil, recurrence = kernels.stencil(problem.lattice, np.float64), kernels.stencil(problem.lattice, real)
+    stencil, own_stencil = (kernels.stencil(problem.lattice, real) for real in (np.float64, np.float32))
     surfaces, orders, planes, *cells = problem.field_shape
     depth, height, width = (1, *cells)[-3:]
     box_shape, area = (depth, height, width), depth * width
     fraction = np.ascontiguousarray(problem.fraction.cpu().numpy()).reshape(-1, *box_shape)
     medium = problem.medium.cpu().numpy().reshape(fraction.shape)
     fourier, reflections = transforms(depth, width), reflection_planes(problem, depth, width)
-    own_fourier, own_reflections = tuple(part.astype(real) for part in fourier), reflections.astype(real)
-    keep = keep_field or keep_gradient or single
+    own_fourier, own_reflections = tuple(part.astype(np.float32) for part in fourier), reflections.astype(np.float32)
     shape = (surfaces, orders, planes, *box_shape)
-    nothing = np.empty((0, *box_shape))
     guess = None if problem.guess is None else problem.guess.cpu().numpy().reshape(shape)
     solved = blank_solution(problem, torch.device("cpu"), keep_field, keep_gradient)
     load, field, gradient, count, error, converged = (part.numpy() for part in solved)
-    field = field.reshape(shape) if keep_field else field
-    gradient = gradient.reshape(surfaces, orders, *box_shape) if keep_gradient else gradient
+    # of length 0 for every pair where they are not wanted
+    field = field.reshape(shape) if keep_field else np.empty((surfaces, orders, 0, *box_shape))
+    gradient = (
+        gradient.reshape(surfaces, orders, *box_shape)
+        if keep_gradient
+        else np.empty((surfaces, orders, 0, height, width), complex)
+    )
 
-    def solve_one(surface: int, order: int) -> None:
-        solution = field[surface, order] if keep_field else np.empty(shape[2:] if single else 0)
-        given = nothing if guess is None else guess[surface, order].astype(np.float64, copy=False)
-        total = math.inf
-        while True:
+    def given(surface: int, order: int) -> np.ndarray:
+        if guess is None:
+            return np.empty((0, *box_shape))
+        return guess[surface, order].astype(np.float64, copy=False)
+
+    def surface_of(surface: int, order: int) -> tuple:
+        wave = problem.waves[order], problem.wavenumbers[order]
+        return stencil, fraction[surface], medium[surface], problem.media[order], *wave
+
+    def solve_double(surface: int, order: int) -> None:
+        load[surface, order], count[surface, order], error[surface, order], status = kernels.solve_surface(
+            *surface_of(surface, order),
+            problem.flat_load[order],
+            reflections[order],
+            fourier,
+            SOLID,
+            accuracy.relative,
+            accuracy.absolute[order],
+            accuracy.applications,
+            given(surface, order),
+            field[surface, order],
+            gradient[surface, order],
+        )
+        converged[surface, order] = status == kernels.CONVERGED
+
+    def solve_single(surface: int, order: int) -> None:
+        solution, total, status = given(surface, order), math.inf, kernels.CONVERGED
+        while status == kernels.CONVERGED:
             bottom, box, links, wet, factors, start, residual, first_load, ghosts = kernels.prepare_surface(
-                stencil,
-                fraction[surface],
-                medium[surface],
-                problem.media[order],
-                problem.waves[order],
-                problem.wavenumbers[order],
-                reflections[order],
-                fourier,
-                SOLID,
-                not keep_gradient,
-                given,
+                *surface_of(surface, order), reflections[order], fourier, SOLID, not keep_gradient, solution
             )
             reference = problem.flat_load[order] * area + ghosts
             wanted = max(accuracy.absolute[order], accuracy.relative * abs(first_load - reference))
-            if abs(total - first_load) <= wanted:  # single precision, confirmed in double
+            if abs(total - first_load) <= wanted:  # confirmed in double precision
                 total = first_load
                 break
             unit = np.abs(residual).max() or 1.0
             residual /= unit
-            correction = np.zeros(residual.shape if keep else (0, 0), real)
+            correction = np.zeros(residual.shape, np.float32)
             total, steps, estimate, status = kernels.correct_load(
-                recurrence,
+                own_stencil,
                 box,
                 links,
-                wet.astype(real, copy=False),
-                factors.astype(real, copy=False),
+                wet.astype(np.float32),
+                factors.astype(np.float32),
                 own_reflections[order],
                 own_fourier,
-                residual.astype(real, copy=False),
+                residual.astype(np.float32),
                 unit,
                 first_load,
                 reference,
@@ -81,21 +96,18 @@ def solve_problem(
                 correction,
             )
             count[surface, order] += steps
-            if keep_field or single:
-                kernels.unpack(start, correction, unit, wet, stencil, box, bottom, solution)
-            if not single or status != kernels.CONVERGED:
-                break
-            given = solution
+            solution = np.empty(shape[2:])
+            kernels.unpack(start, correction, unit, wet, stencil, box, bottom, solution)
         load[surface, order], error[surface, order] = (total - ghosts) / area, estimate / area
         converged[surface, order] = status == kernels.CONVERGED
+        if keep_field:
+            field[surface, order] = solution
         if keep_gradient:
             kernels.differentiate(
                 stencil,
                 box,
                 bottom,
-                fraction[surface],
-                medium[surface],
-                problem.media[order],
+                *surface_of(surface, order)[1:4],
                 SOLID,
                 start,
                 correction,
@@ -103,7 +115,7 @@ def solve_problem(
                 gradient[surface, order],
             )
 
-    _in_threads(solve_one, surfaces, orders)
+    _in_threads(solve_single if single else solve_double, surfaces, orders)
     return LatticeSolution(*(part.to(problem.fraction.device) for part in solved))
 
 

@@ -96,13 +96,19 @@ class LatticeSolution(NamedTuple):
     converged: Tensor
 
 
-def blank_solution(problem: Problem, device: torch.device, keep_field: bool, keep_gradient: bool) -> LatticeSolution:
+def blank_solution(
+    problem: Problem, device: torch.device, keep_field: bool | torch.dtype, keep_gradient: bool
+) -> LatticeSolution:
     """Solution to be filled in, without any application."""
     surfaces, orders, _, *cells = problem.field_shape
     pairs = torch.empty(surfaces, orders, dtype=torch.float64, device=device)
     return LatticeSolution(
         pairs.to(torch.complex128),
-        pairs.new_empty(problem.field_shape if keep_field else 0),
+        torch.empty(
+            problem.field_shape if keep_field else 0,
+            dtype=keep_field if isinstance(keep_field, torch.dtype) else torch.float64,
+            device=device,
+        ),
         pairs.new_empty((surfaces, orders, *cells) if keep_gradient else 0, dtype=torch.complex128),
         torch.zeros_like(pairs, dtype=torch.int64),
         pairs,

@@ -57,7 +57,7 @@ def solve(
     applications: int = 20_000,
     precision: Literal["single", "double"] = "double",
     initial_guess: Tensor | None = None,
-    keep_field: bool = True,
+    keep_field: bool | torch.dtype = True,
     keep_gradient: bool = False,
     dimensions: int = 2,
     backend: Backend | None = None,
@@ -83,7 +83,7 @@ def solve(
         precision: of the recurrence. Single is corrected in double precision until it is as good, which needs the
             field: faster where field or gradient are wanted or memory is short, slower for the load alone.
         initial_guess: `field` of a similar batch; float32 will do. The wave above a flat wall otherwise.
-        keep_field: whether `field` is wanted, to start the next solve.
+        keep_field: whether `field` is wanted, to start the next solve; torch.float32 for half the memory.
         keep_gradient: whether `gradient` is wanted; the liquid above the metal is then solved for too.
         dimensions: 2 or 3, those of a surface: a shape alone cannot tell (z, y, x) from a batch of (y, x), so surfaces
             are two-dimensional unless this says otherwise.

@@ -44,7 +44,7 @@ def _fill_cells(problem: Problem, medium: Tensor, order: Tensor) -> _Cells:
 
 @torch.no_grad()
 def solve_problem(
-    problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool, keep_gradient: bool
+    problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool | torch.dtype, keep_gradient: bool
 ) -> LatticeSolution:
     """Solve every pair of surface and overtone; `single` is the precision of the recurrence, the rest as in `solve`."""
     solution = blank_solution(problem, problem.fraction.device, keep_field, keep_gradient)
@@ -59,7 +59,12 @@ def solve_problem(
 
 
 def _solve(
-    problem: Problem, accuracy: Accuracy, pairs: Tensor, single: bool, keep_field: bool, keep_gradient: bool
+    problem: Problem,
+    accuracy: Accuracy,
+    pairs: Tensor,
+    single: bool,
+    keep_field: bool | torch.dtype,
+    keep_gradient: bool,
 ) -> LatticeSolution:
     """Solution of some pairs, one leading dimension."""
     orders, device = len(problem.media), pairs.device
@@ -85,7 +90,7 @@ def _solve(
     load = torch.full_like(reference, torch.inf)
     count = torch.zeros_like(pairs)
     error, converged = torch.empty_like(absolute), torch.zeros_like(pairs, dtype=torch.bool)
-    keep = keep_field or keep_gradient or single
+    keep = bool(keep_field) or keep_gradient or single
     left, part = torch.arange(len(pairs), device=device), system
     while len(left):
         residual, first_load = residual_and_load(part, field[left])

@@ -98,8 +98,13 @@ def to_inference_data(
 
 def concatenate(chains: Sequence[InferenceData], attrs: Mapping[str, Any]) -> InferenceData:
     """One result from those of independent filters of the same series, each with one chain."""
-    joined = chains[0] if len(chains) == 1 else arviz.concat(*chains, dim="chain")  # type: ignore[call-overload]
-    return InferenceData(attrs=dict(attrs), **{group: joined[group] for group in joined.groups()})  # type: ignore[arg-type]
+    groups = {}
+    for group in chains[0].groups():
+        parts = [
+            result[group].assign_coords(chain=[c]) for c, result in enumerate(chains) if "chain" in result[group].dims
+        ]
+        groups[group] = xarray.concat(parts, dim="chain") if parts else chains[0][group]
+    return InferenceData(attrs=dict(attrs), **groups)  # type: ignore[arg-type]
 
 
 def save(data: InferenceData, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, place_of
 
 
@@ -33,7 +33,6 @@ def slope_of_saturation(start, x, unit, relaxation, lattice, block, lane):
     return 2 - 4 * flow_x + change / 3
 
 
-@kernel
 def differentiate(lattice, box, bottom, fraction, medium, media, threshold, start, x, unit, gradient):
     """∂(load per cell of area)/∂fraction into `gradient`, complex (z, y, x), of the field f₀ + unit x.
 

@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from hmm_plating.emission.kernels.collision import collide_all, collide_block, planes_of
-from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, shift_of
 from hmm_plating.emission.kernels.streaming import fill_ghosts
 
@@ -83,7 +83,6 @@ def add(to, alpha, of):
         to_i[k] += ar * b + ai * a
 
 
-@kernel
 def correct_load(
     lattice, box, links, wet, factors, reflection, fourier, v, unit, load, excess_reference, relative, absolute, most, x
 ):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hmm_plating.emission.kernels.collision import collide_all, set_factors
-from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, box_of, find_links, place_of
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
 
@@ -99,7 +99,6 @@ def motion(lattice, held, links, wet, g, source, box, reflection, fourier, work)
     return load
 
 
-@kernel
 def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, crop, guess):
     """Set up one surface at one overtone between the rows that hold its roughness, in double precision.
 
@@ -187,19 +186,23 @@ def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflecti
     return bottom, box, links, wet, factors, start, residual, load, ghosts
 
 
-@kernel
 def unpack(start, x, unit, wet, lattice, box, bottom, field):
     """Field f₀ + unit x into (planes, z, y, x): solid cells move with the crystal, rows above the box as its last."""
-    half = lattice.weights.size
-    for z in range(field.shape[1]):
-        for y in range(field.shape[2]):
-            for x_ in range(field.shape[3]):
-                block, lane = place_of(z, max(0, min(y - bottom, box.height - 1)), x_, box)
-                for i in range(half):
-                    if y < bottom or wet[block, lane] == 0:
-                        field[i, z, y, x_] = 3.0 * lattice.weights[i] * lattice.cx[i]
-                        field[half + i, z, y, x_] = 0.0
-                    else:
-                        for plane in (i, half + i):
-                            at = plane * LANES + lane
-                            field[plane, z, y, x_] = start[block, at] + unit * x[block, at]
+    half, width = lattice.weights.size, field.shape[3]
+    for plane in range(field.shape[0]):
+        i = plane % half
+        rigid = 3.0 * lattice.weights[i] * lattice.cx[i] if plane < half else 0.0
+        for z in range(field.shape[1]):
+            for y in range(field.shape[2]):
+                row, to = min(y - bottom, box.height - 1), field[plane, z, y]
+                if row < 0:
+                    to[:] = rigid
+                    continue
+                column = 0
+                while column < width:  # the cells of a row lie in few blocks; those of metal are 0 there
+                    block, lane = place_of(z, row, column, box)
+                    at, count = plane * LANES + lane, min(LANES - lane, width - column)
+                    for k in range(count):
+                        value = start[block, at + k] + unit * x[block, at + k]
+                        to[column + k] = value + (1 - wet[block, lane + k]) * rigid
+                    column += count

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,20 +22,10 @@ import torch
 from emission_cases import spacing
 from emission_steps import fused_steps, problem, recurrence_loads, split_steps
 from numba import njit
+from turns import seconds
 
 ROUNDS, UPDATES = 7, 2_000_000
 FORMS = ("two passes", "step of the recurrence", "one pass")
-
-
-def seconds(*actions: Callable[[], object]) -> np.ndarray:
-    """Times of some rounds in which the actions take turns, (action, round)."""
-    taken = np.empty((len(actions), ROUNDS))
-    for turn in range(-1, ROUNDS):  # the first compiles and is overwritten
-        for index, action in enumerate(actions):
-            begin = time.perf_counter()
-            action()
-            taken[index, turn] = time.perf_counter() - begin
-    return taken
 
 
 @njit(nogil=True)
@@ -67,7 +56,7 @@ def print_speeds() -> None:
     for cells in ((64, 64), (64, 128), (1024, 1024), (32, 32, 32)):
         for real, name in ((np.float64, "complex128"), (np.float32, "complex64")):
             actions, updates = forms(cells, real)
-            rates = updates / seconds(*actions) / 1e6
+            rates = updates / seconds(ROUNDS, *actions) / 1e6
             shown = [f"{np.median(rate):.0f} ({rate.max():.0f})" for rate in rates]
             shown += [""] * (len(FORMS) - len(shown))
             print(f"| {' × '.join(map(str, cells[::-1]))} | {name} | {' | '.join(shown)} |", flush=True)
@@ -80,6 +69,7 @@ def print_bandwidth(threads: int) -> None:
         each = [forms((1024, 1024), real) for _ in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
             taken = seconds(
+                ROUNDS,
                 lambda: list(pool.map(copy, *zip(*arrays, strict=True))),
                 *(lambda form=form, each=each: [*pool.map(lambda one: one[0][form](), each)] for form in (2, 0)),
             )

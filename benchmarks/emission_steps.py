@@ -11,10 +11,10 @@ from torch import Tensor
 
 from hmm_plating.emission import kernels
 from hmm_plating.emission.kernels.collision import collide_all, collide_block, collide_d2q9
-from hmm_plating.emission.kernels.compiled import inlined, kernel
+from hmm_plating.emission.kernels.compiled import kernel
 from hmm_plating.emission.kernels.lanczos import add, advance
 from hmm_plating.emission.kernels.layout import LANES
-from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
+from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull, workspace
 from hmm_plating.emission.numba_solver import reflection_planes, transforms
 from hmm_plating.emission.problem import SOLID, set_up
 
@@ -66,20 +66,6 @@ def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np
     )
     flat = liquid.flat_load[0] * liquid.area + ghosts
     return Problem(operator, *(b.astype(real) for b in (source, start, residual)), constant, load, flat)
-
-
-@inlined
-def workspace(lattice, box):
-    """What `fill_ghosts` and `collide_all` work in."""
-    real, plane, half = lattice.weights.dtype, (lattice.upward.size, box.depth, box.width), box.width // 2 + 1
-    work = (
-        np.empty(plane, real),
-        np.empty(plane, real),
-        np.empty(plane, real),
-        np.empty(plane, real),
-        np.empty((8, half), real),
-    )
-    return work, np.empty((8 + 2 * lattice.weights.size, LANES), real)
 
 
 @kernel

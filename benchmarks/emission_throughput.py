@@ -11,7 +11,6 @@ import functools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from emission_cases import PER_CELL, QUARTZ, WATER, below, random_profile, rough
 from torch import Tensor
+from turns import seconds
 
 from hmm_plating.emission import load_impedance, solve
 from hmm_plating.materials import Electrolyte, Resonator
@@ -27,17 +27,6 @@ OVERTONES, SPACING, ROUNDS = [3, 5, 7, 9, 11], 8e-9, 5
 TO_ONE_PER_MILLE: dict[str, Any] = {"tolerance": 1e-3, "absolute_tolerance": 1e-30}
 PARTICLES, ROWS, WIDTH, RMS, CORRELATION, GROWTH = 128, 32, 64, 4, 4, 0.1
 IN_THREE = {"large": (64, 32, 64)}
-
-
-def seconds(*actions: Callable[[], Any]) -> np.ndarray:
-    """Times of some rounds in which the actions take turns, (action, round)."""
-    taken = np.empty((len(actions), ROUNDS))
-    for turn in range(-1, ROUNDS):  # the first compiles and is overwritten
-        for index, action in enumerate(actions):
-            begin = time.perf_counter()
-            action()
-            taken[index, turn] = time.perf_counter() - begin
-    return taken
 
 
 def measured(times: np.ndarray) -> str:
@@ -71,7 +60,7 @@ def print_batch() -> None:
             name: lambda run=run, options=options: solve(new, SPACING, OVERTONES, WATER, QUARTZ, **options, **run)
             for name, run in runs.items()
         }
-        for (name, action), times in zip(actions.items(), seconds(*actions.values()), strict=True):
+        for (name, action), times in zip(actions.items(), seconds(ROUNDS, *actions.values()), strict=True):
             count = action().applications.double()
             print(f"| {name}, {precision} | {measured(times)} | {count.mean():.0f} ({int(count.max())}) |", flush=True)
 
@@ -87,7 +76,7 @@ def print_gradient() -> None:
         load = load_impedance(tracked, SPACING, OVERTONES, WATER, QUARTZ, **TO_ONE_PER_MILLE)
         return torch.autograd.grad(load.abs().sum(), tracked)[0]
 
-    times = seconds(*[value, gradient] * 3).reshape(3, 2, -1).swapaxes(0, 1).reshape(2, -1)
+    times = seconds(ROUNDS, *[value, gradient] * 3).reshape(3, 2, -1).swapaxes(0, 1).reshape(2, -1)
     ratio = f"{np.median(times[1] / times[0]):.2f} ({times[1].min() / times[0].min():.2f})"
     print("\n| 16 particles | value | value and gradient | ratio |\n|---|---|---|---|")
     print(f"| | {measured(times[0])} | {measured(times[1])} | {ratio} |", flush=True)
@@ -100,7 +89,7 @@ def print_single() -> None:
         run = functools.partial(solve, *arguments, **TO_ONE_PER_MILLE, keep_field=False)
         count = run().applications.max()
         name = f"{rows} × {width}, rms {rms}, length {length}"
-        print(f"| {name} | {len(OVERTONES)} | {measured(seconds(run)[0])} | {int(count)} |", flush=True)
+        print(f"| {name} | {len(OVERTONES)} | {measured(seconds(ROUNDS, run)[0])} | {int(count)} |", flush=True)
 
 
 def cap() -> Tensor:
@@ -114,7 +103,7 @@ def cap() -> Tensor:
 def print_cap() -> None:
     surface, medium, crystal = cap(), Electrolyte(1e3, 1e-3), Resonator(5e6, 8.8e6)
     options = TO_ONE_PER_MILLE | {"dimensions": 3, "keep_field": False}
-    times = seconds(lambda: solve(surface, 1e-9, OVERTONES, medium, crystal, **options))[0]
+    times = seconds(ROUNDS, lambda: solve(surface, 1e-9, OVERTONES, medium, crystal, **options))[0]
     count = solve(surface, 1e-9, OVERTONES, medium, crystal, **options).applications
     per = f"{np.median(times) / len(OVERTONES):.2g} s"
     print(f"| rigid cap, 17 × 12 × 17 | {len(OVERTONES)} | {measured(times)}, {per} each | {max(count.tolist())} |")

@@ -91,9 +91,9 @@ def calibrate(relaxation: Relaxation, wavenumber: complex) -> Calibration:
         if node + 1 < _NODES:
             previous, current = current, current + (fraction[node + 1] - height) * (1 - current) / (1 - height)
     powers = np.vander(fraction, _NODES, increasing=True)
-    bubble = fraction * (1 - fraction)
+    inside = fraction * (1 - fraction)
     return Calibration(
-        np.linalg.solve(powers, (saturation - fraction) / bubble), np.linalg.solve(powers, ghost / bubble)
+        np.linalg.solve(powers, (saturation - fraction) / inside), np.linalg.solve(powers, ghost / inside)
     )
 
 

@@ -12,6 +12,7 @@ from hmm_plating.emission.closed_form import Overtones
 from hmm_plating.emission.lattice import D2Q9, D3Q19
 from hmm_plating.emission.media import ViscoelasticLayer, distinct_mixtures, media
 from hmm_plating.emission.problem import SOLID
+from hmm_plating.emission.saturation import bubble
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Resonator
 
@@ -67,8 +68,9 @@ def velocity_amplitude(
     saturation = np.empty((orders, *fraction.shape), complex)
     factor = np.empty_like(saturation)
     for order, matter in enumerate(media(mixtures, tuple(layers), held, spacing, overtones, electrolyte, resonator)):
-        powers = sum(matter.saturation[index, j] * fraction**j for j in range(matter.saturation.shape[1]))
-        saturation[order] = np.where(fraction > SOLID, 1, fraction + fraction * (1 - fraction) * powers)
+        terms = torch.from_numpy(matter.saturation[index]).unbind(-1)
+        held_beyond, _ = bubble(torch.from_numpy(fraction), terms)
+        saturation[order] = np.where(fraction > SOLID, 1, fraction + held_beyond.numpy())
         factor[order] = (1 + matter.relaxation[index, 0]) / 2
     share, free = (
         torch.from_numpy(part).movedim(0, -dimensions - 1).unsqueeze(-dimensions - 1)

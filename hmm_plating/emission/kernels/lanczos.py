@@ -16,7 +16,7 @@ import numpy as np
 from hmm_plating.emission.kernels.collision import collide_all, collide_block, planes_of
 from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, shift_of
-from hmm_plating.emission.kernels.streaming import fill_ghosts
+from hmm_plating.emission.kernels.streaming import fill_ghosts, workspace
 
 CONVERGED, NOT_CONVERGED = 0, 1
 
@@ -103,16 +103,8 @@ def correct_load(
     Returns:
         load (lattice units, summed over the area), applications, estimated error of the load, status.
     """
-    keep, lanes, half, real = x.shape[0] > 0, lattice.upward.size, lattice.weights.size, v.dtype
-    plane = (lanes, box.depth, box.width)
-    work = (
-        np.empty(plane, real),
-        np.empty(plane, real),
-        np.empty(plane, real),
-        np.empty(plane, real),
-        np.empty((8, box.width // 2 + 1), real),
-    )
-    scratch = np.empty((8 + 2 * half, LANES), real)
+    keep, half, real = x.shape[0] > 0, lattice.weights.size, v.dtype
+    work, scratch = workspace(lattice, box)
     g = np.zeros((2 * half, box.slots), real)
     previous = np.zeros(v.shape, real)
     p = np.zeros(x.shape, real)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, shift_of, slot_of
 
@@ -64,6 +66,20 @@ def transform_depth(re, im, work_re, work_im, cosine, sine, sign):
                 for x in range(to_re.size):
                     to_re[x] += c * from_re[x] - s * from_im[x]
                     to_im[x] += c * from_im[x] + s * from_re[x]
+
+
+@inlined
+def workspace(lattice, box):
+    """What `fill_ghosts`, and what the collision works in."""
+    real, plane, planes = lattice.weights.dtype, (lattice.upward.size, box.depth, box.width), 2 * lattice.weights.size
+    work = (
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty(plane, real),
+        np.empty((8, box.width // 2 + 1), real),
+    )
+    return work, np.empty((8 + planes, LANES), real)
 
 
 @inlined

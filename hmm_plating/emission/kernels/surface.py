@@ -9,7 +9,7 @@ import numpy as np
 from hmm_plating.emission.kernels.collision import collide_all, set_factors
 from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, box_of, find_links, place_of
-from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull
+from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull, workspace
 
 
 class Media(NamedTuple):
@@ -163,15 +163,7 @@ def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflecti
                 for plane in range(2 * half):
                     given = guess[plane, z, min(bottom + y, rows - 1), x] if guess.shape[0] > 0 else cell[plane]
                     start[block, plane * LANES + lane] = given
-    lanes = lattice.upward.size
-    work = (
-        np.empty((lanes, depth, width)),
-        np.empty((lanes, depth, width)),
-        np.empty((lanes, depth, width)),
-        np.empty((lanes, depth, width)),
-        np.empty((8, width // 2 + 1)),
-    )
-    scratch = np.empty((8 + 2 * half, LANES))
+    work, scratch = workspace(lattice, box)
     g = np.zeros((2 * half, box.slots))
     load = motion(lattice, held, links, wet, g, residual, box, reflection, fourier, work)
     collide_all(start, factors, g, lattice, box, scratch)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import torch
 
 from hmm_plating.emission import kernels
 from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Problem, blank_solution
+from hmm_plating.threads import in_threads
 
 
 def solve_problem(
@@ -115,7 +113,8 @@ def solve_problem(
                 gradient[surface, order],
             )
 
-    _in_threads(solve_single if single else solve_double, surfaces, orders)
+    pairs = list(itertools.product(range(surfaces), range(orders)))
+    in_threads(solve_single if single else solve_double, pairs)
     return LatticeSolution(*(part.to(problem.fraction.device) for part in solved))
 
 
@@ -133,18 +132,3 @@ def reflection_planes(problem: Problem, depth: int, width: int) -> np.ndarray:
     lanes = problem.reflections.shape[-2:]
     response = problem.reflections.reshape(-1, depth, width, *lanes) / (depth * width)
     return np.ascontiguousarray(np.stack([response.real, response.imag], 1).transpose(0, 1, 4, 5, 2, 3))
-
-
-def _in_threads(work: Callable[[int, int], None], surfaces: int, orders: int) -> None:
-    """Call work(surface, order) for every pair; idle threads take the next pair, as pairs differ in length."""
-    pairs = list(itertools.product(range(surfaces), range(orders)))
-    of_torch = torch.get_num_threads()
-    threads = min(numba.get_num_threads(), len(pairs))
-    torch.set_num_threads(of_torch)  # which Numba raises to all cores when it starts its OpenMP threads
-    if threads == 1:
-        for pair in pairs:
-            work(*pair)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for finished in [pool.submit(work, *pair) for pair in pairs]:
-            finished.result()

@@ -26,19 +26,23 @@ class Interface:
     Attributes:
         width: ℓ of ξ = ½[1 − tanh(2d/ℓ)] [m].
         spacing: edge of a grid cell [m].
+        dimensions: 2 for sections (y, x), 3 for volumes (z, y, x).
 
     Raises:
-        InputError: a length is not positive, or fewer than 4 cells lie across ℓ (the front would be pinned to the
-            grid).
+        InputError: a length is not positive, the dimensions are neither 2 nor 3, or fewer than 4 cells lie across ℓ
+            (the front would be pinned to the grid).
     """
 
     width: float
     spacing: float
+    dimensions: int = 2
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("spacing", self.spacing)):
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise InputError(f"Interface.{name} must be a positive length in m, got {value!r}")
+        if self.dimensions not in (2, 3):
+            raise InputError(f"Interface.dimensions must be 2 or 3, got {self.dimensions!r}")
         if self.width < MINIMUM_CELLS_PER_WIDTH * self.spacing * (1 - 1e-9):
             raise InputError(
                 f"Interface.width = {self.width:g} m is {self.width / self.spacing:.2g} cells of {self.spacing:g} m; "
@@ -80,11 +84,11 @@ class Parameters:
     """
 
     interface: Interface
-    charge_per_volume: float
+    charge_per_volume: Tensor | float
     valence: int
-    temperature: float
-    surface_energy: float
-    transfer_coefficient: float
+    temperature: Tensor | float
+    surface_energy: Tensor | float
+    transfer_coefficient: Tensor | float
     exchange_current_density: Tensor | float
     anisotropy_strength: Tensor | float = 0.0
     anisotropy_fold: int = 4
@@ -146,11 +150,11 @@ class Parameters:
         )
 
     @property
-    def kinetic_voltage(self) -> float:
+    def kinetic_voltage(self) -> Tensor | float:
         """RT/(zF), the voltage in units of which the Butler–Volmer law counts [V]."""
         return GAS_CONSTANT * self.temperature / (self.valence * FARADAY_CONSTANT)
 
     @property
-    def capillary_length(self) -> float:
+    def capillary_length(self) -> Tensor | float:
         """γ/(nFc_s) · zF/RT [m]: times the curvature, the Gibbs–Thomson shift in units of RT/(zF)."""
         return self.surface_energy / (self.charge_per_volume * self.kinetic_voltage)

@@ -14,14 +14,14 @@ def must_shift(order_parameter: Tensor, base_rows: Tensor, margin: int) -> tuple
     """Which particles have metal within two margins of the top, and which liquid within one of the rigid metal below.
 
     Args:
-        order_parameter: (particle, y, x).
+        order_parameter: (particle, y, x) or (particle, z, y, x).
         base_rows: rigid metal below row 0, in rows (particle,).
         margin: rows across the interface width.
     """
     metal = order_parameter > 0.5
     rows = order_parameter.shape[-2]
-    too_high = metal[:, max(rows - 2 * margin, 0) :].flatten(1).any(-1)
-    too_low = (~metal[:, :margin]).flatten(1).any(-1) & (base_rows > 0)
+    too_high = metal[..., max(rows - 2 * margin, 0) :, :].flatten(1).any(-1)
+    too_low = (~metal[..., :margin, :]).flatten(1).any(-1) & (base_rows > 0)
     return too_high, too_low
 
 
@@ -31,7 +31,7 @@ def shift_window(
     """Move the window of each particle that needs it; the metal, Σξ plus base, is conserved to round-off.
 
     Args:
-        order_parameter: (particle, y, x).
+        order_parameter: (particle, y, x) or (particle, z, y, x).
         base_rows: rigid metal below row 0, in rows (particle,).
         margin: rows across the interface width.
         spacing: [m], for the message.
@@ -45,6 +45,11 @@ def shift_window(
     too_high, too_low = must_shift(order_parameter, base_rows, margin)
     if not bool((too_high | too_low).any()):
         return order_parameter, base_rows, False
+    if order_parameter.ndim == 4:  # rows of (z, x)
+        particles, depth, height, width = order_parameter.shape
+        rows_first = order_parameter.transpose(1, 2).reshape(particles, height, depth * width)
+        shifted, base_rows, moved = shift_window(rows_first, base_rows, margin, spacing)
+        return shifted.reshape(particles, height, depth, width).transpose(1, 2), base_rows, moved
     rows, columns = order_parameter.shape[1:]
     index = torch.arange(rows, device=order_parameter.device)
     metal_row = (order_parameter > 0.5).any(-1)

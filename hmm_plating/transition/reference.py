@@ -25,33 +25,32 @@ from torch import Tensor
 
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
 from hmm_plating.transition.interface import Parameters
+from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP, FLAT_SLOPE
+from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION
 from hmm_plating.transition.moving_window import must_shift
 
-PROFILE_RELAXATION = 0.5  # b / (ℓ max|v|)
-ACTIVE = 1e-6  # ξ(1 − ξ) above which a cell belongs to the interface
-CLIP = 1e-8  # of ξ before the logarithm
-FLAT_SLOPE = 1e-3  # |∇ψ| far below its 1: where fronts meet, the normal vanishes
 BOLTZMANN_CONSTANT = 1.380649e-23  # J/K
 
 
 class Coefficients(NamedTuple):
-    """A step's parameters, one row per particle: tensors (particle,) and numbers in the units of the grid (cells)."""
+    """A step's parameters in the units of the grid (cells, seconds): tensors (particle,), then numbers."""
 
     exchange_velocity: Tensor  # j0/(nF c_s), cells/s
     anisotropy_strength: Tensor
     orientation_cosine: Tensor  # cos, sin of ω_a θ_0
     orientation_sine: Tensor
     noise_velocity: Tensor  # cells/s per unit of noise
-    capillary_length: float  # cells
-    transfer_coefficient: float
+    capillary_length: Tensor  # cells
+    transfer_coefficient: Tensor
     anisotropy_fold: int
     width: float  # ℓ in cells
+    dimensions: int
 
 
 class Progress(NamedTuple):
     """How far a step has come: tensors with the leading dimension (particle,), lengths in cells."""
 
-    order_parameter: Tensor  # (particle, y, x)
+    order_parameter: Tensor  # (particle, y, x) or (particle, z, y, x)
     demand: Tensor  # thickness still to deposit (galvanostatic)
     time_left: Tensor
     overpotential: Tensor  # zFη/RT
@@ -64,55 +63,101 @@ def coefficients(parameters: Parameters, batch: torch.Size, duration: float, lik
     def rows(value: Tensor | float) -> Tensor:
         return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(batch).reshape(-1)
 
-    spacing = parameters.interface.spacing
-    charge = parameters.charge_per_volume
-    exchange = rows(parameters.exchange_current_density)
+    grid = parameters.interface
+    exchange, temperature, charge = (
+        rows(value)
+        for value in (parameters.exchange_current_density, parameters.temperature, parameters.charge_per_volume)
+    )
     # velocity noise of an interface of mobility M = dv/d(pressure): <v v'> = 2 k_B T M δ(area) δ(t), in a section as
     # deep as ℓ; a front averages the cells that it crosses with weights w, and ∫w² dn = 2/(3ℓ)
-    mobility = exchange / (parameters.kinetic_voltage * charge**2)
-    thermal = torch.sqrt(3 * BOLTZMANN_CONSTANT * parameters.temperature * mobility / duration) / spacing
+    mobility = exchange / (rows(parameters.kinetic_voltage) * charge**2)
+    depth = grid.width if grid.dimensions == 2 else grid.spacing
+    cell = grid.spacing**2 * depth / grid.width
+    thermal = torch.sqrt(3 * BOLTZMANN_CONSTANT * temperature * mobility / (duration * cell))
     angle = parameters.anisotropy_fold * rows(parameters.crystal_orientation)
     return Coefficients(
-        exchange_velocity=exchange / charge / spacing,
+        exchange_velocity=exchange / charge / grid.spacing,
         anisotropy_strength=rows(parameters.anisotropy_strength),
         orientation_cosine=torch.cos(angle),
         orientation_sine=torch.sin(angle),
-        noise_velocity=rows(parameters.noise_amplitude) * thermal / spacing,
-        capillary_length=parameters.capillary_length / spacing,
-        transfer_coefficient=parameters.transfer_coefficient,
+        noise_velocity=rows(parameters.noise_amplitude) * thermal / grid.spacing,
+        capillary_length=rows(parameters.capillary_length) / grid.spacing,
+        transfer_coefficient=rows(parameters.transfer_coefficient),
         anisotropy_fold=parameters.anisotropy_fold,
-        width=parameters.interface.width / spacing,
+        width=grid.width / grid.spacing,
+        dimensions=grid.dimensions,
     )
 
 
-def largest_substep(relaxation, speed, capillary_diffusivity, width, well_slope):
-    """Time within which every weight of the explicit update stays positive (cells, seconds; tensors or numbers).
+def anisotropic(c: Coefficients) -> bool:
+    """Whether the stiffness, or its derivative, is wanted."""
+    return c.anisotropy_strength.requires_grad or bool((c.anisotropy_strength > 0).any())
 
-    10/3 is the centre weight of the nine-point Laplacian, 4 that of the curvature's; |κ| ≤ 2/ℓ.
+
+def per_cell(value: Tensor, c: Coefficients) -> Tensor:
+    """(particle,) as (particle, 1, …), to multiply fields."""
+    return value.reshape(-1, *[1] * c.dimensions)
+
+
+def largest_substep(relaxation, speed, capillary_diffusivity, c: Coefficients):
+    """Time within which every weight of the explicit update stays positive (cells, seconds).
+
+    10/3 and 4 are the centre weights of the nine- and nineteen-point Laplacians, 4 and 6 those of the curvature's.
     """
-    rate = relaxation * (10 / 3 + well_slope + 8 / width**2) + 4 * speed / width + 4 * capillary_diffusivity
-    return 0.9 / rate
+    centre, sides = (10 / 3, 4) if c.dimensions == 2 else (4.0, 6)
+    t2 = math.tanh(2 / c.width) ** 2
+    rate = relaxation * (centre + 4 * t2 / (1 - t2) + 2 * sides / c.width**2)
+    return 0.9 / (rate + 4 * speed / c.width + sides * capillary_diffusivity)
 
 
-def _pad(field: Tensor) -> Tensor:
+def _pad(field: Tensor, dimensions: int) -> Tensor:
     """One cell more on each side: mirrored at bottom and top, periodic laterally."""
     field = torch.cat([field[..., :1, :], field, field[..., -1:, :]], -2)
-    return torch.cat([field[..., -1:], field, field[..., :1]], -1)
+    for axis in (-1, -3)[: dimensions - 1]:
+        size = field.shape[axis]
+        field = torch.cat([field.narrow(axis, size - 1, 1), field, field.narrow(axis, 0, 1)], axis)
+    return field
 
 
-def laplacian(field: Tensor) -> Tensor:
-    """Nine-point Laplacian, isotropic to fourth order, in cells; mirror at bottom and top, periodic laterally."""
-    f = _pad(field)
-    axial = f[..., 1:-1, :-2] + f[..., 1:-1, 2:] + f[..., :-2, 1:-1] + f[..., 2:, 1:-1]
-    diagonal = f[..., :-2, :-2] + f[..., :-2, 2:] + f[..., 2:, :-2] + f[..., 2:, 2:]
-    return (4 * axial + diagonal - 20 * field) / 6
+def _inner(padded: Tensor, *axes: int) -> Tensor:
+    """Without the padding along some axes."""
+    for axis in axes:
+        padded = padded.narrow(axis, 1, padded.shape[axis] - 2)
+    return padded
 
 
-def profile_force(order_parameter: Tensor, width: float) -> Tensor:
+def _pair(padded: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Every but the last, and every but the first, along an axis."""
+    size = padded.shape[axis] - 1
+    return padded.narrow(axis, 0, size), padded.narrow(axis, 1, size)
+
+
+def laplacian(field: Tensor, dimensions: int) -> Tensor:
+    """Nine- or nineteen-point Laplacian in cells, isotropic to fourth order; mirrored along y, else periodic."""
+    axes = range(-dimensions, 0)
+    padded = _pad(field, dimensions)
+
+    def neighbours(values: Tensor, axis: int) -> Tensor:
+        size = values.shape[axis] - 2
+        return values.narrow(axis, 0, size) + values.narrow(axis, 2, size)
+
+    faces, edges = torch.zeros_like(field), torch.zeros_like(field)
+    for axis in axes:
+        faces = faces + neighbours(_inner(padded, *(other for other in axes if other != axis)), axis)
+    for first in axes:
+        for second in range(first + 1, 0):
+            rest = _inner(padded, *(other for other in axes if other not in (first, second)))
+            edges = edges + neighbours(neighbours(rest, first), second)
+    if dimensions == 2:
+        return (4 * faces + edges - 20 * field) / 6
+    return (2 * faces + edges - 24 * field) / 6
+
+
+def profile_force(order_parameter: Tensor, width: float, dimensions: int) -> Tensor:
     """∇²ξ − f(ξ) in cells: zero on ξ = ½[1 − tanh(2d/ℓ)] sampled on a grid, wherever the front lies in its cell."""
     t2 = math.tanh(2 / width) ** 2
     phi = 2 * order_parameter - 1
-    return laplacian(order_parameter) + t2 * phi * (1 - phi**2) / (1 - t2 * phi**2)
+    return laplacian(order_parameter, dimensions) + t2 * phi * (1 - phi**2) / (1 - t2 * phi**2)
 
 
 def curvature_cancelling(order_parameter: Tensor, weight: Tensor, curvature: Tensor, width: float) -> Tensor:
@@ -124,35 +169,56 @@ def curvature_cancelling(order_parameter: Tensor, weight: Tensor, curvature: Ten
 
 
 class Geometry(NamedTuple):
-    """Of the interface, per cell and in cells; zero off the interface. Fields (particle, y, x)."""
+    """Of the interface, per cell and in cells; zero off the interface. Fields as the order parameter."""
 
     weight: Tensor  # w = |∇ξ|
-    curvature: Tensor  # positive where metal is convex, within ±2/ℓ
+    curvature: Tensor  # positive where metal is convex, within ±2/ℓ per lateral direction
     stiffness: Tensor  # (γ + γ'')/γ, at least 0
+    live: Tensor  # rows near the interface, in which alone ξ moves
 
 
 def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
     """Weight, curvature and capillary stiffness of the diffuse interface."""
-    xi, width = order_parameter, c.width
+    xi, width, axes = order_parameter, c.width, range(-c.dimensions, 0)
     active = xi * (1 - xi) > ACTIVE
     clipped = xi.clamp(CLIP, 1 - CLIP)
-    p = _pad(0.25 * width * torch.log(clipped / (1 - clipped)))
-    # faces between x and x+1 (one more than cells), then between y and y+1
-    gx = p[..., 1:-1, 1:] - p[..., 1:-1, :-1]
-    gy = 0.25 * (p[..., 2:, 1:] + p[..., 2:, :-1] - p[..., :-2, 1:] - p[..., :-2, :-1])
-    nx = gx / torch.sqrt(gx * gx + gy * gy + FLAT_SLOPE**2)
-    gy = p[..., 1:, 1:-1] - p[..., :-1, 1:-1]
-    gx = 0.25 * (p[..., 1:, 2:] + p[..., :-1, 2:] - p[..., 1:, :-2] - p[..., :-1, :-2])
-    ny = gy / torch.sqrt(gx * gx + gy * gy + FLAT_SLOPE**2)
-    divergence = (nx[..., 1:] - nx[..., :-1]) + (ny[..., 1:, :] - ny[..., :-1, :])
-    curvature = (-divergence).clamp(-2 / width, 2 / width)
-    weight = 4 / width * xi * (1 - xi)
+    padded = _pad(0.25 * width * torch.log(clipped / (1 - clipped)), c.dimensions)
+    divergence = torch.zeros_like(xi)
+    for axis in axes:
+        others = [other for other in axes if other != axis]
+        near, far = _pair(_inner(padded, *others), axis)
+        along = far - near
+        square = along * along
+        for other in others:
+            size = padded.shape[other] - 2
+            central = padded.narrow(other, 2, size) - padded.narrow(other, 0, size)
+            near, far = _pair(_inner(central, *(rest for rest in others if rest != other)), axis)
+            square = square + (0.25 * (near + far)) ** 2
+        near, far = _pair(along / torch.sqrt(square + FLAT_SLOPE**2), axis)
+        divergence = divergence + (far - near)
+    limit = 2 * (c.dimensions - 1) / width
     zero = torch.zeros((), dtype=xi.dtype, device=xi.device)
-    return Geometry(*(torch.where(active, value, zero) for value in (weight, curvature, _stiffness(p, c))))
+    curvature = torch.where(active, (-divergence).clamp(-limit, limit), zero)
+    weight = torch.where(active, 4 / width * xi * (1 - xi), zero)
+    stiffness = torch.where(active, _stiffness(padded, c), zero)
+    return Geometry(weight, curvature, stiffness, _live(active, c.dimensions))
+
+
+def _live(active: Tensor, dimensions: int) -> Tensor:
+    """Rows with, or next to, a row with an active cell, (…, 1) for every x."""
+    rows = active.any(-1, keepdim=True)
+    rows = (
+        rows
+        | torch.cat([rows[..., 1:, :], rows[..., :1, :] & False], -2)
+        | torch.cat([rows[..., :1, :] & False, rows[..., :-1, :]], -2)
+    )
+    return rows if dimensions == 2 else rows | rows.roll(1, -3) | rows.roll(-1, -3)
 
 
 def _stiffness(padded: Tensor, c: Coefficients) -> Tensor:
     """1 + δ_a(1 − ω_a²) cos ω_a(θ − θ_0), θ between the outward normal and y; missing orientations have none."""
+    if not anisotropic(c):
+        return torch.ones_like(_inner(padded, *range(-c.dimensions, 0)))
     gx = 0.5 * (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2])
     gy = 0.5 * (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1])
     slope = torch.sqrt(gx * gx + gy * gy + FLAT_SLOPE**2)
@@ -161,7 +227,7 @@ def _stiffness(padded: Tensor, c: Coefficients) -> Tensor:
     for _ in range(c.anisotropy_fold - 1):  # (cos θ + i sin θ)^ω
         real, imaginary = real * cosine - imaginary * sine, real * sine + imaginary * cosine
     strength, cos0, sin0 = (
-        value[:, None, None] for value in (c.anisotropy_strength, c.orientation_cosine, c.orientation_sine)
+        per_cell(value, c) for value in (c.anisotropy_strength, c.orientation_cosine, c.orientation_sine)
     )
     return (1 + strength * (1 - c.anisotropy_fold**2) * (real * cos0 + imaginary * sin0)).clamp(min=0)
 
@@ -173,7 +239,7 @@ def advance(
 
     Args:
         progress: where each particle stands.
-        noise: (particle, y, x), held constant over the sub-steps.
+        noise: as the order parameter, held constant over the sub-steps.
         c: coefficients.
         galvanostatic: solve for the overpotential that meets the demand; else keep the given one.
         base_rows: (particle,) rigid metal below row 0.
@@ -181,13 +247,12 @@ def advance(
     """
     xi, demand, time_left, overpotential, substeps = progress
     alpha, beta, width = c.transfer_coefficient, 1 - c.transfer_coefficient, c.width
-    columns = xi.shape[-1]
-    well_slope = 4 * math.tanh(2 / width) ** 2 / (1 - math.tanh(2 / width) ** 2)
+    axes, sites = tuple(range(-c.dimensions, 0)), xi[0].numel() // xi.shape[-2]
     one = torch.ones((), dtype=xi.dtype, device=xi.device)
-    noise_velocity = c.noise_velocity[:, None, None] * noise
+    noise_velocity = per_cell(c.noise_velocity, c) * noise
 
     def thickness(field: Tensor) -> Tensor:
-        return field.sum((-2, -1)) / columns
+        return field.sum(axes) / sites
 
     def velocity(y: Tensor, shift: Tensor) -> Tensor:
         return c.exchange_velocity * (torch.exp(-alpha * (y + shift)) - torch.exp(beta * (y + shift)))
@@ -197,10 +262,11 @@ def advance(
         running = (time_left > 0) & (xi.detach() > 0.5).flatten(1).any(-1) & ~too_high & ~too_low
         if not bool(running.any()):
             return Progress(xi, demand, time_left, overpotential, substeps)
-        weight, curvature, stiffness = geometry(xi, c)
-        shift = c.capillary_length * stiffness * curvature
-        cathodic_factor, anodic_factor = torch.exp(-alpha * shift), torch.exp(beta * shift)
-        force = profile_force(xi, width) + curvature_cancelling(xi, weight, curvature, width)
+        weight, curvature, stiffness, live = geometry(xi, c)
+        shift = per_cell(c.capillary_length, c) * stiffness * curvature
+        cathodic_factor, anodic_factor = torch.exp(-per_cell(alpha, c) * shift), torch.exp(per_cell(beta, c) * shift)
+        force = profile_force(xi, width, c.dimensions) + curvature_cancelling(xi, weight, curvature, width)
+        force = torch.where(live, force, 0 * one)
         cathodic = torch.where(running, c.exchange_velocity * thickness(weight * cathodic_factor), one)
         anodic = torch.where(running, c.exchange_velocity * thickness(weight * anodic_factor), one)
         noise_rate, force_rate = thickness(weight * noise_velocity), thickness(force)
@@ -208,30 +274,30 @@ def advance(
         y = overpotential
         if galvanostatic:
             y = galvanostatic_overpotential(cathodic, anodic, rate - noise_rate, alpha)
-        low, high = shift.amin((-2, -1)), shift.amax((-2, -1))
-        interface_noise = torch.where(weight > 0, noise_velocity.abs(), 0 * one).amax((-2, -1))
+        low, high = shift.amin(axes), shift.amax(axes)
+        interface_noise = c.noise_velocity * torch.where(weight > 0, noise.abs(), 0 * one).amax(axes)
         speed = torch.maximum(velocity(y, low).abs(), velocity(y, high).abs()) + interface_noise
         slopes = [
             c.exchange_velocity * (alpha * torch.exp(-alpha * (y + s)) + beta * torch.exp(beta * (y + s)))
             for s in (low, high)
         ]
-        diffusivity = c.capillary_length * stiffness.amax((-2, -1)) * torch.maximum(*slopes)
+        diffusivity = c.capillary_length * stiffness.amax(axes) * torch.maximum(*slopes)
         relaxation = PROFILE_RELAXATION * width * speed + diffusivity
         with torch.no_grad():
-            limit = largest_substep(relaxation, speed, diffusivity, width, well_slope)
+            limit = largest_substep(relaxation, speed, diffusivity, c)
             count = torch.ceil(torch.where(running, time_left / limit, one)).clamp(min=1)
         if galvanostatic:
             y = galvanostatic_overpotential(cathodic, anodic, rate - noise_rate - relaxation * force_rate, alpha)
         substep = torch.where(running, time_left / count, 0 * one)
         deposition = (
-            (c.exchange_velocity * torch.exp(-alpha * y))[:, None, None] * cathodic_factor
-            - (c.exchange_velocity * torch.exp(beta * y))[:, None, None] * anodic_factor
+            per_cell(c.exchange_velocity * torch.exp(-alpha * y), c) * cathodic_factor
+            - per_cell(c.exchange_velocity * torch.exp(beta * y), c) * anodic_factor
             + noise_velocity
         )
-        change = substep[:, None, None] * (weight * deposition + relaxation[:, None, None] * force)
+        change = per_cell(substep, c) * (weight * deposition + per_cell(relaxation, c) * force)
         updated = (xi + change).clamp(0, 1)
         demand = demand - torch.where(running, thickness(updated) - thickness(xi), 0 * one)
-        xi = torch.where(running[:, None, None], updated, xi)
+        xi = torch.where(per_cell(running, c), updated, xi)
         overpotential = torch.where(running, y, overpotential)
         time_left = torch.where(running & (count > 1), time_left - substep, torch.where(running, 0 * one, time_left))
         substeps = substeps + running

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.transition.interface import Parameters
+from hmm_plating.transition.interface import Interface, Parameters
 
 
 class State(NamedTuple):
@@ -18,7 +18,8 @@ class State(NamedTuple):
     for: −∫j dt = n F c_s Δ(thickness) + Δ(deferred_charge) + Δ(side_charge), to round-off.
 
     Attributes:
-        order_parameter: ξ, 1 metal, 0 liquid (..., y, x); row 0 at the crystal or on the metal of `base_thickness`.
+        order_parameter: ξ, 1 metal, 0 liquid (..., y, x) or (..., z, y, x); row 0 at the crystal or on the metal of
+            `base_thickness`.
         base_thickness: metal below row 0 [m] (...,).
         overpotential: η at the end of the last step [V] (...,); 0 where there is no metal surface.
         deferred_charge: charge not yet turned into metal [C/m²] (...,): positive while a bare crystal waits for nuclei,
@@ -34,17 +35,22 @@ class State(NamedTuple):
     side_charge: Tensor
 
 
-def initial_state(order_parameter: Tensor) -> State:
-    """State of a surface at rest, with nothing on the charge books; order_parameter (..., y, x) in [0, 1].
+def initial_state(order_parameter: Tensor, dimensions: int = 2) -> State:
+    """State of a surface at rest, with nothing on the charge books.
+
+    Args:
+        order_parameter: in [0, 1], (..., y, x) in two dimensions, (..., z, y, x) in three.
+        dimensions: 2 or 3.
 
     Raises:
-        InputError: fewer than two dimensions, or values outside [0, 1].
+        InputError: too few dimensions, or values outside [0, 1].
     """
-    if order_parameter.ndim < 2:
-        raise InputError(f"order_parameter must have dimensions (..., y, x), got shape {tuple(order_parameter.shape)}")
+    if order_parameter.ndim < dimensions:
+        axes = "(..., y, x)" if dimensions == 2 else "(..., z, y, x)"
+        raise InputError(f"order_parameter must have dimensions {axes}, got shape {tuple(order_parameter.shape)}")
     if not bool(((order_parameter >= 0) & (order_parameter <= 1)).all()):
         raise InputError("order_parameter must lie in [0, 1]: 1 metal, 0 liquid")
-    zero = torch.zeros(order_parameter.shape[:-2], dtype=order_parameter.dtype, device=order_parameter.device)
+    zero = torch.zeros(order_parameter.shape[:-dimensions], dtype=order_parameter.dtype, device=order_parameter.device)
     return State(order_parameter, zero, zero, zero, zero)
 
 
@@ -52,12 +58,18 @@ def add_metal(state: State, order_parameter: Tensor, parameters: Parameters) -> 
     """Union of the surface with new metal (nuclei), whose charge is booked as deferred: it has yet to flow.
 
     Args:
-        state: shapes (..., y, x) and (...,).
-        order_parameter: of the new metal (..., y, x); 0 where none is added.
+        state: of the surface.
+        order_parameter: of the new metal, of the surface's shape; 0 where none is added.
         parameters: of the step.
     """
     union = torch.maximum(state.order_parameter, order_parameter)
-    added = (union - state.order_parameter).sum((-2, -1)) * parameters.interface.spacing / union.shape[-1]
+    added = thickness(union - state.order_parameter, parameters.interface)
     return state._replace(
         order_parameter=union, deferred_charge=state.deferred_charge - parameters.charge_per_volume * added
     )
+
+
+def thickness(order_parameter: Tensor, interface: Interface) -> Tensor:
+    """Metal per area of crystal [m] (...,)."""
+    axes = tuple(range(-interface.dimensions, 0))
+    return order_parameter.mean(axes) * (order_parameter.shape[-2] * interface.spacing)

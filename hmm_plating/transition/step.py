@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.transition import kernels, reference
+from hmm_plating.transition import reference, rollout
 from hmm_plating.transition.interface import Parameters
 from hmm_plating.transition.moving_window import shift_window
-from hmm_plating.transition.state import State
+from hmm_plating.transition.state import State, thickness
 
 Backend = Literal["numba", "torch"]
 
@@ -33,28 +33,29 @@ def step(
     `add_metal` places nuclei.
 
     Args:
-        state: of the surface, (..., y, x) and (...,).
+        state: of the surface; fields (..., y, x) or (..., z, y, x), as `parameters.interface` has dimensions.
         current_density: [A/m² of crystal], broadcast to (...,).
         duration: [s].
-        noise: standard normal (..., y, x), held constant over the sub-steps and scaled by 1/sqrt(duration), so that
-            neither their number nor the splitting of the duration changes its strength.
+        noise: standard normal, of the shape of the order parameter, held constant over the sub-steps and scaled by
+            1/sqrt(duration), so that neither their number nor the splitting of the duration changes its strength.
         parameters: those with tensors broadcast to (...,).
-        backend: "numba", threaded over particles and deterministic for any number of threads, or "torch", which
-            autograd differentiates.
+        backend: "numba", kernels threaded over particles, the same for any number of threads; or "torch", the plain
+            form of the same arithmetic, on the device of the state. Autograd differentiates both.
 
     Raises:
-        InputError: shapes that do not match, values that are not finite, a duration that is not positive, gradients
-            asked of the kernel, or a deposit that outgrows the box.
+        InputError: shapes that do not match, values that are not finite, a duration that is not positive, or a deposit
+            that outgrows the box.
     """
     current = _per_particle("current_density", current_density, state)
     efficiency = _per_particle("current_efficiency", parameters.current_efficiency, state)
+    charge_per_volume = _per_particle("charge_per_volume", parameters.charge_per_volume, state)
     cathodic = -current * duration
     metal_charge = torch.where(cathodic > 0, cathodic * efficiency, cathodic)
     owed = state.deferred_charge + metal_charge
     # nuclei placed ahead of their charge wait for it; a resting surface neither grows nor dissolves
     demand = torch.where(current < 0, owed.clamp(min=0), torch.where(current > 0, owed.clamp(max=0), 0 * owed))
-    after = _advance(state, demand / parameters.charge_per_volume, None, duration, noise, parameters, backend)
-    grown = parameters.charge_per_volume * (_thickness(after, parameters) - _thickness(state, parameters))
+    after = _advance(state, demand / charge_per_volume, None, duration, noise, parameters, backend)
+    grown = charge_per_volume * (_thickness(after, parameters) - _thickness(state, parameters))
     left = owed - grown
     gone = (current > 0) & ~_has_metal(after)
     side = state.side_charge + cathodic - metal_charge + torch.where(gone, left.clamp(max=0), 0 * left)
@@ -80,35 +81,38 @@ def _per_particle(name: str, value: Tensor | float, state: State) -> Tensor:
     if not bool(torch.isfinite(value).all()):
         raise InputError(f"{name} must be finite, got {value.tolist()!r}: interpolate gaps of the recording first")
     try:
-        return value.expand(field.shape[:-2])
+        return value.expand(state.base_thickness.shape)
     except RuntimeError:
         raise InputError(
-            f"{name} of shape {tuple(value.shape)} does not broadcast to the batch {tuple(field.shape[:-2])}"
+            f"{name} of shape {tuple(value.shape)} does not broadcast to the batch {tuple(state.base_thickness.shape)}"
         ) from None
 
 
 def _thickness(state: State, parameters: Parameters) -> Tensor:
-    field = state.order_parameter
-    return state.base_thickness + field.sum((-2, -1)) * (parameters.interface.spacing / field.shape[-1])
+    return state.base_thickness + thickness(state.order_parameter, parameters.interface)
 
 
 def _has_metal(state: State) -> Tensor:
-    return (state.order_parameter > 0).any(-1).any(-1) | (state.base_thickness > 0)
+    batch = state.base_thickness.ndim
+    return (state.order_parameter > 0).flatten(batch).any(-1) | (state.base_thickness > 0)
 
 
-def _check(state: State, duration: float, noise: Tensor, backend: Backend) -> None:
+def _check(state: State, duration: float, noise: Tensor, dimensions: int, backend: Backend) -> None:
     shape = state.order_parameter.shape
     if noise.shape != shape:
         raise InputError(f"noise must have the shape {tuple(shape)} of the order parameter, got {tuple(noise.shape)}")
     for name, value in state._asdict().items():
-        if name != "order_parameter" and value.shape != shape[:-2]:
-            raise InputError(f"State.{name} must have the batch shape {tuple(shape[:-2])}, got {tuple(value.shape)}")
+        if name != "order_parameter" and value.shape != shape[:-dimensions]:
+            raise InputError(
+                f"State.{name} must have the batch shape {tuple(shape[:-dimensions])}, got {tuple(value.shape)}"
+            )
     if not (isinstance(duration, int | float) and math.isfinite(duration) and duration > 0):
         raise InputError(f"duration must be a positive number of seconds, got {duration!r}")
     if not bool(torch.isfinite(noise).all() & torch.isfinite(state.order_parameter).all()):
         raise InputError("noise and order_parameter must be finite")
-    interior = (state.order_parameter * (1 - state.order_parameter)).flatten(-2).amax(-1) > reference.ACTIVE
-    if bool(((state.order_parameter > 0.5).flatten(-2).any(-1) & ~interior).any()):
+    particles = state.order_parameter.flatten(-dimensions)
+    interior = (particles * (1 - particles)).amax(-1) > reference.ACTIVE
+    if bool(((particles > 0.5).any(-1) & ~interior).any()):
         raise InputError("order_parameter is a sharp field of 0 and 1: give the interface its width (morphology.film)")
     if backend not in ("numba", "torch"):
         raise InputError(f'backend must be "numba" or "torch", got {backend!r}')
@@ -124,13 +128,18 @@ def _advance(
     backend: Backend,
 ) -> State:
     """Run sub-steps and window shifts until every particle's time is up; demand is the thickness to deposit [m]."""
-    _check(state, duration, noise, backend)
-    batch, (rows, columns) = state.order_parameter.shape[:-2], state.order_parameter.shape[-2:]
-    field = state.order_parameter.reshape(-1, rows, columns)
-    spacing, width = parameters.interface.spacing, parameters.interface.width
+    grid = parameters.interface
+    _check(state, duration, noise, grid.dimensions, backend)
+    spacing, width = grid.spacing, grid.width
+    batch, cells = (
+        state.order_parameter.shape[: -grid.dimensions],
+        state.order_parameter.shape[-grid.dimensions :],
+    )
+    field = state.order_parameter.reshape(-1, *cells)
     c = reference.coefficients(parameters, batch, duration, field)
     galvanostatic = overpotential is None
-    start = 0 * demand if overpotential is None else overpotential / parameters.kinetic_voltage
+    kinetic_voltage = torch.as_tensor(parameters.kinetic_voltage, dtype=field.dtype).expand(batch)
+    start = 0 * demand if overpotential is None else overpotential / kinetic_voltage
     progress = reference.Progress(
         field,
         demand.reshape(-1) / spacing,
@@ -139,12 +148,8 @@ def _advance(
         torch.zeros_like(demand.reshape(-1)),
     )
     base = state.base_thickness.reshape(-1) / spacing
-    flat_noise = noise.reshape(-1, rows, columns)
-    if backend == "numba" and any(
-        tensor.requires_grad for tensor in (*progress, *c, base, flat_noise) if isinstance(tensor, Tensor)
-    ):
-        raise InputError('the kernel has no gradient: call with backend="torch", or detach its inputs')
-    run = kernels.advance if backend == "numba" else reference.advance
+    flat_noise = noise.reshape(-1, *cells)
+    run = rollout.advance if backend == "numba" else reference.advance
     interface_rows = math.ceil(width / spacing)
     while True:
         progress = run(progress, flat_noise, c, galvanostatic, base, interface_rows)
@@ -153,19 +158,19 @@ def _advance(
         if not moved:
             break
     field, unmet = progress.order_parameter, progress.demand
-    metal = (field > 0.5).any(-1).any(-1)
+    metal = (field > 0.5).flatten(1).any(-1)
     # too little metal for a surface: what is left dissolves evenly, as far as the charge or the potential asks for it
-    rest = field.sum((-2, -1)) / columns
+    rest = thickness(field, grid) / spacing
     lost = (
         -unmet / torch.where(rest > 0, rest, torch.ones_like(rest))
         if galvanostatic
         else (start.reshape(-1) > 0) + 0 * rest
     )
     fraction = torch.where(metal | (rest == 0), 0 * rest, lost).clamp(0, 1)
-    field = field * (1 - fraction[:, None, None])
-    final = torch.where(metal, progress.overpotential, 0 * progress.overpotential) * parameters.kinetic_voltage
+    field = field * (1 - reference.per_cell(fraction, c))
+    final = torch.where(metal, progress.overpotential, 0 * progress.overpotential).reshape(batch) * kinetic_voltage
     return state._replace(
         order_parameter=field.reshape(state.order_parameter.shape),
         base_thickness=base.reshape(batch) * spacing,
-        overpotential=(final.reshape(batch) if overpotential is None else overpotential),
+        overpotential=(final if overpotential is None else overpotential),
     )

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from hmm_plating.transition import butler_volmer
-from hmm_plating.transition.butler_volmer import galvanostatic_overpotential, solve_overpotential
+from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
+from hmm_plating.transition.kernels.overpotential import solve_overpotential
 
 POSITIVE = st.floats(-9, 3).map(lambda exponent: 10.0**exponent)
 

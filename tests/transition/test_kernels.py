@@ -1,4 +1,6 @@
-"""The Numba kernel against the torch reference, and the reference's gradient against central differences."""
+"""The Numba kernels against the torch reference, and the gradients of both against central differences."""
+
+import dataclasses
 
 import numba
 import pytest
@@ -59,10 +61,11 @@ def test_result_does_not_depend_on_the_number_of_threads():
     assert torch.equal(results[0], results[-1])
 
 
-@pytest.mark.parametrize("alpha", [0.5, 0.35])
-def test_gradient_against_central_differences(alpha):
-    """Every input that a filter moves: kinetics, current, efficiency, noise and the surface itself."""
-    metal = Metal("zinc", 7140.0, 65.38e-3, 2, 0.99, 0.3, transfer_coefficient=alpha)
+def growth(values, backend, duration=3.0):
+    """An objective of everything that inference moves, after plating, stripping and a given potential."""
+    names = ("exchange_current_density", "anisotropy_strength", "current_efficiency", "noise_amplitude")
+    more = ("crystal_orientation", "surface_energy", "transfer_coefficient", "temperature", "charge_per_volume")
+    current, along_noise, along_surface = values[9:]
     rows, columns = 24, 16
     generator = torch.Generator().manual_seed(2)
     x = torch.arange(columns, dtype=torch.float64)
@@ -71,28 +74,42 @@ def test_gradient_against_central_differences(alpha):
     surface = film(height, rows, INTERFACE.width, INTERFACE.spacing)
     noise, weight = (torch.randn(surface.shape, generator=generator, dtype=torch.float64) for _ in range(2))
     direction = torch.randn(surface.shape, generator=generator, dtype=torch.float64) * surface * (1 - surface)
+    parameters = Parameters.from_materials(Metal.zinc(), WATER, INTERFACE)
+    parameters = dataclasses.replace(parameters, **dict(zip((*names, *more), values, strict=False)))
+    noise = noise * (1 + along_noise)
+    state = initial_state(surface + along_surface * direction)
+    state = step(state, current, duration, noise, parameters, backend)
+    state = step(state, -current / 2, duration, noise.flip(-1), parameters, backend)
+    held = potentiostatic_step(state, -0.08, 2.0, noise, parameters, backend)
+    return (weight * (state.order_parameter + held.order_parameter)).sum() + 10 * state.overpotential.sum()
 
-    def objective(values):
-        j0, strength, efficiency, amplitude, current, along_noise, along_surface = values
-        parameters = Parameters.from_materials(
-            metal,
-            WATER,
-            INTERFACE,
-            exchange_current_density=j0,
-            anisotropy_strength=strength,
-            current_efficiency=efficiency,
-            noise_amplitude=amplitude,
-        )
-        state = initial_state(surface + along_surface * direction)
-        state = step(state, current, 3.0, noise * (1 + along_noise), parameters, "torch")
-        held = potentiostatic_step(state, -0.08, 2.0, noise, parameters, "torch")
-        return (weight * (state.order_parameter + held.order_parameter)).sum() + 10 * state.overpotential.sum()
 
-    values = torch.tensor([0.3, 0.02, 0.9, 5.0, -10.0, 0.0, 0.0], dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(objective(values), values)
-    for k, scale in enumerate((0.3, 0.02, 0.9, 5.0, 10.0, 1.0, 1.0)):
+SCALES = torch.tensor([0.3, 0.02, 0.9, 5.0, 0.2, 0.99, 0.5, 298.15, 2.1e10, 10.0, 1.0, 1.0], dtype=torch.float64)
+
+
+def start(alpha):
+    values = SCALES.clone()
+    values[6], values[9:] = alpha, torch.tensor([-10.0, 0.0, 0.0])
+    return values.requires_grad_()
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("alpha", [0.5, 0.35])
+def test_gradient_against_central_differences(alpha, backend):
+    """Every input that a filter moves: kinetics, materials, current, efficiency, noise and the surface itself."""
+    values = start(alpha)
+    (gradient,) = torch.autograd.grad(growth(values, backend), values)
+    for k, scale in enumerate(SCALES):
         offset = torch.zeros_like(values)
         offset[k] = 1e-5 * scale
         with torch.no_grad():
-            difference = float(objective(values + offset) - objective(values - offset)) / (2e-5 * scale)
-        assert float(gradient[k]) == pytest.approx(difference, rel=1e-6, abs=1e-7 * float(gradient.abs().max()))
+            difference = float(growth(values + offset, "numba") - growth(values - offset, "numba")) / 2e-5
+        largest = float((gradient * SCALES).abs().max())
+        assert float(gradient[k] * scale) == pytest.approx(difference, rel=1e-6, abs=1e-7 * largest)
+
+
+def test_gradient_through_checkpoints_equals_that_of_autograd():
+    """Hundreds of sub-steps, so that checkpoints are thinned out more than once."""
+    values = start(0.5)
+    gradients = [torch.autograd.grad(growth(values, backend, 150.0), values)[0] for backend in ("numba", "torch")]
+    torch.testing.assert_close(gradients[0] * SCALES, gradients[1] * SCALES, rtol=1e-8, atol=1e-8)

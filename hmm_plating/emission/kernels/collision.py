@@ -6,7 +6,7 @@ M = 3 (1 − B)(m − o). Blocks are (planes LANES), factors (6 LANES) with K/2,
 
 from __future__ import annotations
 
-from hmm_plating.emission.kernels.compiled import inlined
+from hmm_plating.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from hmm_plating.compiled import inlined, kernel
 from hmm_plating.emission.kernels import gradient as gradients
 from hmm_plating.emission.kernels import lanczos, surface
-from hmm_plating.emission.kernels.compiled import inlined, kernel
 
 prepare_surface, correct_load, unpack, differentiate = (
     kernel(part) for part in (surface.prepare_surface, lanczos.correct_load, surface.unpack, gradients.differentiate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hmm_plating.emission.kernels.compiled import inlined
+from hmm_plating.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, place_of
 
 

@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
+from hmm_plating.compiled import inlined
 from hmm_plating.emission.kernels.collision import collide_all, collide_block, planes_of
-from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, shift_of
 from hmm_plating.emission.kernels.streaming import fill_ghosts, workspace
 

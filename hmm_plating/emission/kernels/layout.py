@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.emission.kernels.compiled import inlined
+from hmm_plating.compiled import inlined
 from hmm_plating.emission.lattice import Lattice
 
 LANES = 128  # cells per block

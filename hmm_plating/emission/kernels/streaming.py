@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hmm_plating.emission.kernels.compiled import inlined
+from hmm_plating.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, shift_of, slot_of
 
 

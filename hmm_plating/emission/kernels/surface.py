@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hmm_plating.compiled import inlined
 from hmm_plating.emission.kernels.collision import collide_all, set_factors
-from hmm_plating.emission.kernels.compiled import inlined
 from hmm_plating.emission.kernels.layout import LANES, box_of, find_links, place_of
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull, workspace
 

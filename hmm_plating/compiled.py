@@ -10,12 +10,12 @@ from typing import Any
 from numba import njit
 
 _SOURCES = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*/kernels/*.py")))
 ).hexdigest()
 
 
 def kernel(function: Callable) -> Any:
-    """Compile an entry point, kept on disk until any file of this folder changes."""
+    """Compile an entry point, kept on disk until any kernel of the package changes."""
     dispatcher: Any = njit(fastmath=True, error_model="numpy", nogil=True, cache=True)(function)
     # Numba watches the file of the function alone, not those of the functions that are inlined into it.
     if hasattr(dispatcher, "_cache"):  # not where compilation is switched off

@@ -1,0 +1,300 @@
+"""The reverse of a sub-step: from derivatives with respect to its results to those with respect to its start."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from hmm_plating.compiled import inlined
+from hmm_plating.transition.kernels.geometry import (
+    CLIP,
+    curvature_reverse,
+    fill_ghosts,
+    fold_ghosts,
+    laplacian_row,
+    stiffness_reverse,
+)
+from hmm_plating.transition.kernels.substep import (
+    AGITATION,
+    ALPHA,
+    CAPILLARY,
+    COSINE,
+    EXCHANGE,
+    PROFILE_RELAXATION,
+    SINE,
+    STRENGTH,
+    row_shift,
+    weights,
+)
+
+
+class Adjoints(NamedTuple):
+    """Derivatives with respect to fields: ξ and what follows padded, noise and curvature (z, y, x), coefficients."""
+
+    order_parameter: np.ndarray
+    force: np.ndarray
+    distance: np.ndarray
+    curvature: np.ndarray
+    noise: np.ndarray
+    coefficients: np.ndarray
+
+
+class SumAdjoints(NamedTuple):
+    """Derivatives with respect to `Sums`, the demand and the overpotential before the sub-step."""
+
+    cathodic: float
+    anodic: float
+    noise: float
+    force: float
+    low: float
+    high: float
+    loudest: float
+    stiffest: float
+    demand: float
+    overpotential: float
+
+
+@inlined
+def overpotential_reverse(given, y, cathodic, anodic, rate, alpha):
+    """Derivatives of `solve_overpotential` with respect to cathodic, anodic, rate and α, times `given`."""
+    forward, backward = math.exp(-alpha * y), math.exp((1 - alpha) * y)
+    scale = given / (alpha * cathodic * forward + (1 - alpha) * anodic * backward)
+    return scale * forward, -scale * backward, -scale, -scale * y * rate
+
+
+@inlined
+def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
+    """Through `apply_rates`: `adjoints.curvature` takes what pulls on the change of each cell.
+
+    Returns Σ pull × (forward, backward, w noise, force).
+    """
+    depth, height, columns = work.force.shape
+    plate = pace.substep * c[EXCHANGE] * math.exp(-c[ALPHA] * pace.overpotential)
+    strip = pace.substep * c[EXCHANGE] * math.exp((1 - c[ALPHA]) * pace.overpotential)
+    agitation, relaxation = pace.substep * c[AGITATION], pace.substep * pace.relaxation
+    weight, change = work.rows[11, :columns], work.rows[12, :columns]
+    by_plate = by_strip = by_noise = by_force = 0.0
+    share = given_thickness / (depth * columns)
+    for z in range(depth):
+        for j in range(height):
+            if not work.live[z, j]:
+                continue
+            row, given, pull = xi[z + grid.margin, j + 1], noise[z, j], adjoints.curvature[z, j]
+            forward, backward, force = work.forward[z, j], work.backward[z, j], work.force[z, j]
+            target = adjoints.order_parameter[z + grid.margin, j + 1]
+            weights(row, grid, weight)
+            for i in range(columns):
+                change[i] = plate * forward[i] - strip * backward[i] + agitation * weight[i] * given[i]
+            for i in range(columns):
+                after = row[i + 1] + change[i] + relaxation * force[i]
+                pull[i] = target[i + 1] + share if 0.0 < after < 1.0 else 0.0
+            for i in range(columns):
+                target[i + 1] = pull[i] - share
+            row_plate = row_strip = row_noise = row_force = 0.0
+            for i in range(columns):
+                row_plate += pull[i] * forward[i]
+                row_strip += pull[i] * backward[i]
+                row_noise += pull[i] * weight[i] * given[i]
+                row_force += pull[i] * force[i]
+            by_plate += row_plate
+            by_strip += row_strip
+            by_noise += row_noise
+            by_force += row_force
+    return by_plate, by_strip, by_noise, by_force
+
+
+@inlined
+def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left, c, grid, by_c):
+    """Through `set_pace` and the scalars of `apply_rates`; adds to `by_c`, returns `SumAdjoints`."""
+    alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
+    beta, y, first = 1 - c[ALPHA], pace.overpotential, pace.first_overpotential
+    plate, strip = pace.substep * exchange * math.exp(-alpha * y), pace.substep * exchange * math.exp(beta * y)
+    by_plate, by_strip = plate * pulls[0], -strip * pulls[1]
+    by_y = given_overpotential - alpha * by_plate + beta * by_strip
+    by_c[EXCHANGE] += (by_plate + by_strip) / exchange
+    by_c[ALPHA] -= y * (by_plate + by_strip)
+    by_c[AGITATION] += pace.substep * pulls[2]
+    by_relaxation = pace.substep * pulls[3]
+    by_cathodic = by_anodic = by_rate = by_force = by_first = 0.0
+    if grid.galvanostatic:
+        rate = pace.rate - pace.relaxation * sums.force
+        by_cathodic, by_anodic, by_rate, by_alpha = overpotential_reverse(
+            by_y, y, sums.cathodic, sums.anodic, rate, alpha
+        )
+        by_c[ALPHA] += by_alpha
+        by_relaxation -= by_rate * sums.force
+        by_force = -by_rate * pace.relaxation
+    else:
+        by_first = by_y
+    by_speed = PROFILE_RELAXATION * width * by_relaxation
+    by_slope = by_relaxation * c[CAPILLARY] * sums.stiffest
+    by_c[CAPILLARY] += by_relaxation * sums.stiffest * pace.slope
+    by_stiffest = by_relaxation * c[CAPILLARY] * pace.slope
+    by_c[AGITATION] += by_speed * sums.loudest
+    by_loudest = by_speed * c[AGITATION]
+    plates, strips = exchange * math.exp(-alpha * (first + sums.low)), exchange * math.exp(beta * (first + sums.low))
+    plates_high = exchange * math.exp(-alpha * (first + sums.high))
+    strips_high = exchange * math.exp(beta * (first + sums.high))
+    at_low = abs(plates - strips) >= abs(plates_high - strips_high)
+    slope_low = alpha * plates + beta * strips >= alpha * plates_high + beta * strips_high
+    by_low = by_high = 0.0
+    for part in range(2):
+        low = at_low if part == 0 else slope_low
+        p, s = (plates, strips) if low else (plates_high, strips_high)
+        z = first + (sums.low if low else sums.high)
+        if part == 0:
+            given = by_speed if p >= s else -by_speed
+            by_z, value, by_alpha = -(alpha * p + beta * s), p - s, -z * (p - s)
+        else:
+            given = by_slope
+            by_z = beta * beta * s - alpha * alpha * p
+            value, by_alpha = alpha * p + beta * s, p - s - z * (alpha * p + beta * s)
+        by_first += given * by_z
+        by_low += given * by_z if low else 0.0
+        by_high += 0.0 if low else given * by_z
+        by_c[EXCHANGE] += given * value / exchange
+        by_c[ALPHA] += given * by_alpha
+    by_overpotential = 0.0
+    if grid.galvanostatic:
+        more_cathodic, more_anodic, more_rate, by_alpha = overpotential_reverse(
+            by_first, first, sums.cathodic, sums.anodic, pace.rate, alpha
+        )
+        by_cathodic += more_cathodic
+        by_anodic += more_anodic
+        by_rate += more_rate
+        by_c[ALPHA] += by_alpha
+    else:
+        by_overpotential = by_first
+    by_c[EXCHANGE] += (by_cathodic * sums.cathodic + by_anodic * sums.anodic) / exchange
+    by_c[AGITATION] -= by_rate * sums.noise
+    return SumAdjoints(
+        by_cathodic,
+        by_anodic,
+        -by_rate * c[AGITATION],
+        by_force,
+        by_low,
+        by_high,
+        by_loudest,
+        by_stiffest,
+        given_demand + by_rate / time_left,
+        by_overpotential,
+    )
+
+
+@inlined
+def rates_reverse(xi, noise, pace, sums, by_sums, c, grid, work, adjoints):
+    """Through `fill_rates`; `adjoints.curvature` holds the pull of `update_reverse` and is overwritten."""
+    depth, height, columns = work.force.shape
+    sites, alpha, margin = depth * columns, c[ALPHA], grid.margin
+    plate = pace.substep * c[EXCHANGE] * math.exp(-alpha * pace.overpotential)
+    strip = pace.substep * c[EXCHANGE] * math.exp((1 - alpha) * pace.overpotential)
+    by_c, limit = adjoints.coefficients, (2 if margin == 0 else 4) / grid.width
+    t2, correction = math.tanh(2 / grid.width) ** 2, 8 / (3 * grid.width**2)
+    shift, stiffness, weight = work.rows[9, :columns], work.rows[10, :columns], work.rows[11, :columns]
+    by_forward, by_backward, by_shift = work.rows[12, :columns], work.rows[13, :columns], work.rows[14, :columns]
+    by_stiffness, by_weight, excited = work.rows[15, :columns], work.rows[16, :columns], work.rows[17, :columns]
+    for row in adjoints.distance.reshape(-1, columns + 2):
+        for i in range(columns + 2):
+            row[i] = 0.0
+    for row in adjoints.force.reshape(-1, columns + 2):
+        for i in range(columns + 2):
+            row[i] = 0.0
+    for z in range(depth):
+        for j in range(height):
+            if not work.live[z, j]:
+                continue
+            number = z * height + j
+            row, kappa, pull = xi[z + margin, j + 1], work.curvature[z, j], adjoints.curvature[z, j]
+            forward, backward, given = work.forward[z, j], work.backward[z, j], noise[z, j]
+            by_force = adjoints.force[z + margin, j + 1, 1:-1]
+            target, by_noise = adjoints.order_parameter[z + margin, j + 1], adjoints.noise[z, j]
+            weights(row, grid, weight)
+            row_shift(z, j, c, grid, work, shift, stiffness)
+            for i in range(columns):
+                by_forward[i] = plate * pull[i] + by_sums.cathodic * c[EXCHANGE] / sites
+            for i in range(columns):
+                by_backward[i] = by_sums.anodic * c[EXCHANGE] / sites - strip * pull[i]
+            for i in range(columns):
+                by_force[i] = pace.substep * pace.relaxation * pull[i] + by_sums.force / sites
+            for i in range(columns):
+                excited[i] = c[AGITATION] * pace.substep * pull[i] + by_sums.noise / sites
+            for i in range(columns):
+                by_noise[i] += weight[i] * excited[i]
+            for i in range(columns):
+                by_shift[i] = (1 - alpha) * backward[i] * by_backward[i] - alpha * forward[i] * by_forward[i]
+            if number == sums.low_row:
+                by_shift[shift.argmin()] += by_sums.low
+            if number == sums.high_row:
+                by_shift[shift.argmax()] += by_sums.high
+            if number == sums.loudest_row:
+                best = 0
+                for i in range(columns):
+                    if weight[i] > 0 and (weight[best] == 0 or abs(given[i]) > abs(given[best])):
+                        best = i
+                by_noise[best] += by_sums.loudest * (1.0 if given[best] > 0 else -1.0)
+            by_alpha = by_capillary = 0.0
+            for i in range(columns):
+                by_alpha -= shift[i] * (forward[i] * by_forward[i] + backward[i] * by_backward[i])
+            for i in range(columns):
+                by_capillary += by_shift[i] * kappa[i] * (stiffness[i] if grid.anisotropic else 1.0)
+            by_c[ALPHA] += by_alpha
+            by_c[CAPILLARY] += by_capillary
+            for i in range(columns):
+                profile = 1 + correction * (1 - 6 * row[i + 1] * (1 - row[i + 1]))
+                on = 1 / weight[i] if weight[i] > 0 else 0.0
+                by_weight[i] = (forward[i] * by_forward[i] + backward[i] * by_backward[i]) * on
+                by_weight[i] += (excited[i] * given[i] + by_force[i] * kappa[i] * profile) if weight[i] > 0 else 0.0
+            for i in range(columns):
+                phi = 2 * row[i + 1] - 1
+                square = phi * phi
+                under = 1 / (1 - t2 * square)
+                well = 2 * t2 * under * (1 - 3 * square + 2 * t2 * square * (1 - square) * under)
+                repair = well + 6 * correction * weight[i] * kappa[i] * phi
+                target[i + 1] += repair * by_force[i] - 4 / grid.width * phi * by_weight[i]
+            if grid.anisotropic:
+                for i in range(columns):
+                    by_stiffness[i] = by_shift[i] * c[CAPILLARY] * kappa[i] if weight[i] > 0 else 0.0
+                if number == sums.stiffest_row:
+                    best = 0
+                    for i in range(columns):
+                        if weight[i] > 0 and (weight[best] == 0 or stiffness[i] > stiffness[best]):
+                            best = i
+                    by_stiffness[best] += by_sums.stiffest
+            for i in range(columns):
+                profile = 1 + correction * (1 - 6 * row[i + 1] * (1 - row[i + 1]))
+                stiff = stiffness[i] if grid.anisotropic else 1.0
+                given_here = by_shift[i] * c[CAPILLARY] * stiff + by_force[i] * weight[i] * profile
+                pull[i] = given_here if weight[i] > 0 and abs(kappa[i]) < limit else 0.0
+            if grid.anisotropic:
+                by_strength, by_cosine, by_sine = stiffness_reverse(
+                    by_stiffness,
+                    z + margin,
+                    j + 1,
+                    c[STRENGTH],
+                    c[COSINE],
+                    c[SINE],
+                    grid.fold,
+                    stiffness,
+                    work,
+                    adjoints.distance,
+                )
+                by_c[STRENGTH] += by_strength
+                by_c[COSINE] += by_cosine
+                by_c[SINE] += by_sine
+    curvature_reverse(adjoints.curvature, margin, work, adjoints.distance)
+    fold_ghosts(adjoints.distance, margin)
+    fill_ghosts(adjoints.force, margin)
+    laplacian = work.rows[9, :columns]
+    for z in range(depth):
+        for j in range(height):
+            if not work.near[z, j]:
+                continue
+            row, target = xi[z + margin, j + 1], adjoints.order_parameter[z + margin, j + 1]
+            by_distance = adjoints.distance[z + margin, j + 1]
+            laplacian_row(adjoints.force, z + margin, j + 1, margin, laplacian)
+            for i in range(columns):
+                value = row[i + 1]
+                slope = 0.25 * grid.width / (value * (1 - value)) if CLIP < value < 1 - CLIP else 0.0
+                target[i + 1] += laplacian[i] + slope * by_distance[i + 1]

@@ -23,8 +23,11 @@ from hmm_plating.transition.diffusion_layer import (
 # laid out so that inner loops run over contiguous memory and carry no sum, which the compiler vectorises
 _FORTH, _BACK = np.ascontiguousarray(FORTH.T), np.ascontiguousarray(BACK.T)
 
+# not cached but inlined into the entry point that calls it: that one's cache must watch the constants above, too
+_inlined = njit(error_model="numpy", forceinline=True)
 
-@njit(cache=True, error_model="numpy")
+
+@_inlined
 def _amplitudes(concentration, gradient, amplitudes):
     for k in range(NODES):
         amplitudes[k] = gradient * DROP[k]
@@ -34,7 +37,7 @@ def _amplitudes(concentration, gradient, amplitudes):
             amplitudes[k] += _FORTH[j, k] * excess
 
 
-@njit(cache=True, error_model="numpy")
+@_inlined
 def _top(concentration, amplitudes, tau):
     total = concentration[0]
     for k in range(NODES):
@@ -42,7 +45,7 @@ def _top(concentration, amplitudes, tau):
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@_inlined
 def _depletion(concentration, gradient, tau, amplitudes):
     """Part of the step after which the box top is empty; infinite if it stays positive."""
     lowest = min(concentration.min(), 1.0)
@@ -64,7 +67,7 @@ def _depletion(concentration, gradient, tau, amplitudes):
     return math.inf
 
 
-@njit(cache=True, error_model="numpy")
+@_inlined
 def advance_profile(
     concentration, flux, duration, bulk_concentration, diffusivity, layer_thickness, transference_number, following
 ):
@@ -90,7 +93,7 @@ def advance_profile(
     return math.inf
 
 
-@njit(cache=True, error_model="numpy")
+@_inlined
 def advance_profile_adjoint(
     concentration,
     flux,

@@ -1,4 +1,6 @@
-"""The one error that a user's input can cause."""
+"""The error that a user's input can cause, and its one special case that a caller may want to tell apart."""
+
+from __future__ import annotations
 
 
 class InputError(ValueError):
@@ -6,3 +8,18 @@ class InputError(ValueError):
 
     The command line prints the message as one line and exits with code 2.
     """
+
+
+class DepletionError(InputError):
+    """More current than diffusion can carry: the cation at the surface is used up within a step.
+
+    Attributes:
+        time: from the start of the step until the first particle was depleted [s].
+    """
+
+    def __init__(self, message: str, time: float) -> None:
+        super().__init__(message)
+        self.time = time
+
+    def __reduce__(self) -> tuple[type[DepletionError], tuple[str, float]]:  # survives the way between processes
+        return type(self), (str(self), self.time)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from hmm_plating.errors import InputError
 from hmm_plating.materials import FARADAY_CONSTANT
 
@@ -17,9 +20,18 @@ _MAGNITUDES = (
 )
 
 
+def _extremes(value: Tensor | float) -> tuple[float, ...]:
+    """Lowest and highest value of a tensor (NaN where it holds one), or the number itself."""
+    if not isinstance(value, Tensor):
+        return (value,)
+    return tuple(extreme.item() for extreme in torch.aminmax(value.detach()))
+
+
 @dataclass(frozen=True)
 class Transport:
     """How the cation reaches the surface (Newman and Thomas-Alyea, Electrochemical Systems, ch. 11).
+
+    Each is a number, or a tensor with one value per particle.
 
     Attributes:
         concentration: c0, of the cation in the bulk [mol/m³].
@@ -33,30 +45,31 @@ class Transport:
         InputError: a value is not positive, or of a magnitude that suggests another unit.
     """
 
-    concentration: float
-    diffusivity: float
-    layer_thickness: float
-    conductivity: float = math.inf
-    transference_number: float = 0.0
+    concentration: Tensor | float
+    diffusivity: Tensor | float
+    layer_thickness: Tensor | float
+    conductivity: Tensor | float = math.inf
+    transference_number: Tensor | float = 0.0
 
     def __post_init__(self) -> None:
         for name, low, high, unit, hint in _MAGNITUDES:
-            value = getattr(self, name)
-            if name == "conductivity" and value == math.inf:
-                continue
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise InputError(f"Transport.{name} must be a positive number of {unit}, got {value!r}")
-            if not low <= value <= high:
-                raise InputError(f"Transport.{name} = {value:g} {unit} is not an electrolyte's: {hint}")
-        if not 0 <= self.transference_number < 1:
-            raise InputError(f"Transport.transference_number must lie in [0, 1), got {self.transference_number!r}")
+            for value in _extremes(getattr(self, name)):
+                if name == "conductivity" and value == math.inf:
+                    continue
+                if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+                    raise InputError(f"Transport.{name} must be a positive number of {unit}, got {value!r}")
+                if not low <= value <= high:
+                    raise InputError(f"Transport.{name} = {value:g} {unit} is not an electrolyte's: {hint}")
+        for value in _extremes(self.transference_number):
+            if not 0 <= value < 1:
+                raise InputError(f"Transport.transference_number must lie in [0, 1), got {value!r}")
 
-    def limiting_current_density(self, valence: int) -> float:
+    def limiting_current_density(self, valence: int) -> Tensor | float:
         """Largest steady cathodic current density, zFDc0/((1 − t₊)δ) [A/m²], as a positive number."""
         flux = self.diffusivity * self.concentration / self.layer_thickness
         return valence * FARADAY_CONSTANT * flux / (1 - self.transference_number)
 
-    def sand_time(self, current_density: float, valence: int) -> float:
+    def sand_time(self, current_density: Tensor | float, valence: int) -> Tensor | float:
         """Time until a constant current depletes the surface of a deep electrolyte [s].
 
         t_S = πD [zFc0/(2j(1 − t₊))]² (Sand, Phil. Mag. 1 (1901) 45).

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from hmm_plating.errors import InputError
 from hmm_plating.transition import Transport
@@ -36,3 +37,16 @@ def test_suspected_units_are_named(field, value, message):
     values = dict(concentration=1e3, diffusivity=1e-9, layer_thickness=1e-4, conductivity=5.0)
     with pytest.raises(InputError, match=message):
         Transport(**{**values, field: value})
+
+
+def test_one_value_per_particle():
+    """Tensors go through the closed forms, and every entry is checked."""
+    transport = Transport(1e3, torch.tensor([1e-9, 2e-9]), 1e-4, transference_number=torch.tensor([0.0, 0.5]))
+    ratio = transport.limiting_current_density(2) / Transport(1e3, 1e-9, 1e-4).limiting_current_density(2)
+    torch.testing.assert_close(ratio, torch.tensor([1.0, 4.0]))
+    with pytest.raises(InputError, match="cm²/s"):
+        Transport(1e3, torch.tensor([1e-9, 1e-5]), 1e-4)
+    with pytest.raises(InputError, match="positive"):
+        Transport(1e3, torch.tensor([1e-9, math.nan]), 1e-4)
+    with pytest.raises(InputError, match=r"\[0, 1\)"):
+        Transport(1e3, 1e-9, 1e-4, transference_number=torch.tensor([0.3, 1.0]))

@@ -15,7 +15,10 @@ _NEWTON_ITERATIONS = 60
 
 
 def butler_volmer(
-    overpotential: Tensor, exchange_current_density: Tensor | float, transfer_coefficient: float, kinetic_voltage: float
+    overpotential: Tensor,
+    exchange_current_density: Tensor | float,
+    transfer_coefficient: Tensor | float,
+    kinetic_voltage: Tensor | float,
 ) -> Tensor:
     """Current density [A/m²], negative (cathodic) at a negative overpotential [V]; kinetic_voltage is RT/(zF) [V]."""
     y = overpotential / kinetic_voltage

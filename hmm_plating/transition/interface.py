@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.materials import FARADAY_CONSTANT, GAS_CONSTANT, Electrolyte, Metal
+from hmm_plating.transition.transport import Transport
 
 MINIMUM_CELLS_PER_WIDTH = 4
 
@@ -78,6 +79,7 @@ class Parameters:
             metal.
         noise_amplitude: strength of the interface noise relative to the thermal one (fluctuation–dissipation at
             equilibrium, for a section as deep as the interface is wide).
+        transport: of the cation from the bulk; None where it never lacks (c̃ = 1).
 
     Raises:
         InputError: a value is not finite or outside its range.
@@ -95,6 +97,7 @@ class Parameters:
     crystal_orientation: Tensor | float = 0.0
     current_efficiency: Tensor | float = 1.0
     noise_amplitude: Tensor | float = 0.0
+    transport: Transport | None = None
 
     def __post_init__(self) -> None:
         for name, low, high, open_interval in (
@@ -130,6 +133,7 @@ class Parameters:
         crystal_orientation: Tensor | float = 0.0,
         current_efficiency: Tensor | float = 1.0,
         noise_amplitude: Tensor | float = 0.0,
+        transport: Transport | None = None,
     ) -> Parameters:
         """The parameters of a metal in an electrolyte; what is given (per particle, say) replaces the metal's own."""
         return cls(
@@ -147,6 +151,7 @@ class Parameters:
             crystal_orientation=crystal_orientation,
             current_efficiency=current_efficiency,
             noise_amplitude=noise_amplitude,
+            transport=transport,
         )
 
     @property

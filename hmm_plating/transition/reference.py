@@ -42,6 +42,7 @@ class Coefficients(NamedTuple):
     noise_velocity: Tensor  # cells/s per unit of noise
     capillary_length: Tensor  # cells
     transfer_coefficient: Tensor
+    supply: Tensor  # c̃ at the box top
     anisotropy_fold: int
     width: float  # ℓ in cells
     dimensions: int
@@ -57,7 +58,9 @@ class Progress(NamedTuple):
     substeps: Tensor
 
 
-def coefficients(parameters: Parameters, batch: torch.Size, duration: float, like: Tensor) -> Coefficients:
+def coefficients(
+    parameters: Parameters, batch: torch.Size, duration: float, like: Tensor, supply: Tensor | float = 1.0
+) -> Coefficients:
     """Broadcast a step's parameters to one row per particle and express them in cells and seconds."""
 
     def rows(value: Tensor | float) -> Tensor:
@@ -83,6 +86,7 @@ def coefficients(parameters: Parameters, batch: torch.Size, duration: float, lik
         noise_velocity=rows(parameters.noise_amplitude) * thermal / grid.spacing,
         capillary_length=rows(parameters.capillary_length) / grid.spacing,
         transfer_coefficient=rows(parameters.transfer_coefficient),
+        supply=rows(supply),
         anisotropy_fold=parameters.anisotropy_fold,
         width=grid.width / grid.spacing,
         dimensions=grid.dimensions,
@@ -255,7 +259,7 @@ def advance(
         return field.sum(axes) / sites
 
     def velocity(y: Tensor, shift: Tensor) -> Tensor:
-        return c.exchange_velocity * (torch.exp(-alpha * (y + shift)) - torch.exp(beta * (y + shift)))
+        return c.exchange_velocity * (c.supply * torch.exp(-alpha * (y + shift)) - torch.exp(beta * (y + shift)))
 
     while True:
         too_high, too_low = must_shift(xi.detach(), base_rows, margin)
@@ -267,7 +271,7 @@ def advance(
         cathodic_factor, anodic_factor = torch.exp(-per_cell(alpha, c) * shift), torch.exp(per_cell(beta, c) * shift)
         force = profile_force(xi, width, c.dimensions) + curvature_cancelling(xi, weight, curvature, width)
         force = torch.where(live, force, 0 * one)
-        cathodic = torch.where(running, c.exchange_velocity * thickness(weight * cathodic_factor), one)
+        cathodic = torch.where(running, c.exchange_velocity * c.supply * thickness(weight * cathodic_factor), one)
         anodic = torch.where(running, c.exchange_velocity * thickness(weight * anodic_factor), one)
         noise_rate, force_rate = thickness(weight * noise_velocity), thickness(force)
         rate = demand / torch.where(running, time_left, one)
@@ -278,7 +282,7 @@ def advance(
         interface_noise = c.noise_velocity * torch.where(weight > 0, noise.abs(), 0 * one).amax(axes)
         speed = torch.maximum(velocity(y, low).abs(), velocity(y, high).abs()) + interface_noise
         slopes = [
-            c.exchange_velocity * (alpha * torch.exp(-alpha * (y + s)) + beta * torch.exp(beta * (y + s)))
+            c.exchange_velocity * (alpha * c.supply * torch.exp(-alpha * (y + s)) + beta * torch.exp(beta * (y + s)))
             for s in (low, high)
         ]
         diffusivity = c.capillary_length * stiffness.amax(axes) * torch.maximum(*slopes)
@@ -290,7 +294,7 @@ def advance(
             y = galvanostatic_overpotential(cathodic, anodic, rate - noise_rate - relaxation * force_rate, alpha)
         substep = torch.where(running, time_left / count, 0 * one)
         deposition = (
-            per_cell(c.exchange_velocity * torch.exp(-alpha * y), c) * cathodic_factor
+            per_cell(c.exchange_velocity * c.supply * torch.exp(-alpha * y), c) * cathodic_factor
             - per_cell(c.exchange_velocity * torch.exp(beta * y), c) * anodic_factor
             + noise_velocity
         )

@@ -39,7 +39,7 @@ def advance(
     """
     field, dtype = progress.order_parameter, progress.order_parameter.dtype
     grid = kernels.Grid(c.width, c.anisotropy_fold, c.dimensions - 2, galvanostatic, anisotropic(c))
-    scalars, coefficients = torch.stack(progress[1:], -1), torch.stack(c[:7], -1)
+    scalars, coefficients = torch.stack(progress[1:], -1), torch.stack(c[:8], -1)
     volumes = [value if c.dimensions == 3 else value[:, None] for value in (field, noise)]
     arguments = [value.to(torch.float64) for value in (volumes[0], scalars, volumes[1], coefficients)]
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in arguments)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.transition.diffusion_layer import NODES
 from hmm_plating.transition.interface import Interface, Parameters
 
 
@@ -26,6 +27,8 @@ class State(NamedTuple):
             negative where nuclei were placed before their charge had flowed.
         side_charge: charge of other reactions [C/m²] (...,): cathodic losses positive, stripping current that found no
             metal negative.
+        diffusion_layer: c̃ (..., node), the concentration of the cation relative to the bulk's from the surface (entry
+            0) to the bulk, as `transition.diffusion_layer` has it; 1 without `Parameters.transport`.
     """
 
     order_parameter: Tensor
@@ -33,6 +36,7 @@ class State(NamedTuple):
     overpotential: Tensor
     deferred_charge: Tensor
     side_charge: Tensor
+    diffusion_layer: Tensor
 
 
 def initial_state(order_parameter: Tensor, dimensions: int = 2) -> State:
@@ -51,7 +55,7 @@ def initial_state(order_parameter: Tensor, dimensions: int = 2) -> State:
     if not bool(((order_parameter >= 0) & (order_parameter <= 1)).all()):
         raise InputError("order_parameter must lie in [0, 1]: 1 metal, 0 liquid")
     zero = torch.zeros(order_parameter.shape[:-dimensions], dtype=order_parameter.dtype, device=order_parameter.device)
-    return State(order_parameter, zero, zero, zero, zero)
+    return State(order_parameter, zero, zero, zero, zero, torch.ones(*zero.shape, NODES).to(zero))
 
 
 def add_metal(state: State, order_parameter: Tensor, parameters: Parameters) -> State:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.transition import reference, rollout
+from hmm_plating.materials import FARADAY_CONSTANT
+from hmm_plating.transition import diffusion_layer, reference
+from hmm_plating.transition.butler_volmer import butler_volmer
+from hmm_plating.transition.growth import Backend, grow
 from hmm_plating.transition.interface import Parameters
-from hmm_plating.transition.moving_window import shift_window
 from hmm_plating.transition.state import State, thickness
+from hmm_plating.transition.transport import Transport
 
-Backend = Literal["numba", "torch"]
+LARGEST_CHANGE = 0.05  # of the surface concentration, relative to itself, within which it is taken as constant
 
 
 def step(
@@ -30,7 +32,8 @@ def step(
     In every sub-step the one overpotential is solved that makes the metal's growth match the charge, regularising terms
     and noise included, so the books of `State` close to round-off. Metal is stripped down to the bare crystal; what
     current flows on then is booked as side charge. On a crystal without metal a cathodic charge is deferred until
-    `add_metal` places nuclei.
+    `add_metal` places nuclei. With `parameters.transport` the concentration at the surface follows from the diffusion
+    layer, and so does the concentration overpotential.
 
     Args:
         state: of the surface; fields (..., y, x) or (..., z, y, x), as `parameters.interface` has dimensions.
@@ -45,6 +48,7 @@ def step(
     Raises:
         InputError: shapes that do not match, values that are not finite, a duration that is not positive, or a deposit
             that outgrows the box.
+        DepletionError: with `parameters.transport`, more current than diffusion can carry.
     """
     current = _per_particle("current_density", current_density, state)
     efficiency = _per_particle("current_efficiency", parameters.current_efficiency, state)
@@ -75,6 +79,67 @@ def potentiostatic_step(
     return _advance(held, 0 * held.overpotential, held.overpotential, duration, noise, parameters, backend)
 
 
+def _advance(
+    state: State,
+    demand: Tensor,
+    overpotential: Tensor | None,
+    duration: float,
+    noise: Tensor,
+    parameters: Parameters,
+    backend: Backend,
+) -> State:
+    """`grow`, with the diffusion layer beside it in pieces within which the surface concentration hardly changes."""
+    _check(state, duration, noise, parameters.interface.dimensions, backend)
+    transport = parameters.transport
+    if transport is None:
+        return grow(state, demand, overpotential, duration, noise, parameters, 1.0, backend)
+    valence = parameters.valence
+    ions = _per_particle("charge_per_volume", parameters.charge_per_volume, state) / (valence * FARADAY_CONSTANT)
+    if overpotential is None:  # where depletion comes, the message tells when in the whole step
+        diffusion_layer.advance(state.diffusion_layer, demand * ions / duration, duration, transport, valence)
+    rest = duration
+    while rest > 0:
+        profile = state.diffusion_layer
+        flux = demand * ions / duration if overpotential is None else _held_flux(state, overpotential, parameters)
+        piece = _longest_piece(profile, flux, rest, transport, valence)
+        share = piece / duration
+        supply = profile[..., 0]
+        if overpotential is None:
+            supply = diffusion_layer.advance(profile, flux, piece, transport, valence)[..., 0]
+        # the noise velocity is held over the whole step
+        after = grow(state, demand * share, overpotential, piece, noise * math.sqrt(share), parameters, supply, backend)
+        flux = ions * (_thickness(after, parameters) - _thickness(state, parameters)) / piece
+        layer = diffusion_layer.advance(profile, flux, piece, transport, valence)
+        state, rest = after._replace(diffusion_layer=layer), rest - piece if piece < rest else 0.0
+    return state
+
+
+def _held_flux(state: State, overpotential: Tensor, parameters: Parameters) -> Tensor:
+    """Cation flux [mol/(m² s)] into a flat surface at a given overpotential, to choose how far to go."""
+    voltage, exchange, alpha = (
+        _per_particle(name, getattr(parameters, name), state)
+        for name in ("kinetic_voltage", "exchange_current_density", "transfer_coefficient")
+    )
+    shifted = overpotential + voltage * torch.log(state.diffusion_layer[..., 0])  # c̃ e^{−αy} − e^{(1 − α)y}
+    current = butler_volmer(shifted, exchange, alpha, voltage) * state.diffusion_layer[..., 0] ** (1 - alpha)
+    return -current.detach() / (parameters.valence * FARADAY_CONSTANT)
+
+
+@torch.no_grad()
+def _longest_piece(profile: Tensor, flux: Tensor, rest: float, transport: Transport, valence: int) -> float:
+    """Largest of rest, rest/2, rest/4 … within which the surface concentration changes little in every particle."""
+    piece = rest
+    while True:
+        depleted = diffusion_layer.depletion_time(profile, flux, piece, transport)
+        if not bool((depleted < math.inf).any()):
+            top = diffusion_layer.advance(profile, flux, piece, transport, valence)[..., 0]
+            if bool(((top - profile[..., 0]).abs() <= LARGEST_CHANGE * torch.minimum(top, profile[..., 0])).all()):
+                return piece
+        if piece < 1e-9 * rest:
+            raise diffusion_layer.depletion_error(depleted, flux, piece, transport, valence)
+        piece /= 2
+
+
 def _per_particle(name: str, value: Tensor | float, state: State) -> Tensor:
     field = state.order_parameter
     value = torch.as_tensor(value, dtype=field.dtype, device=field.device)
@@ -102,10 +167,9 @@ def _check(state: State, duration: float, noise: Tensor, dimensions: int, backen
     if noise.shape != shape:
         raise InputError(f"noise must have the shape {tuple(shape)} of the order parameter, got {tuple(noise.shape)}")
     for name, value in state._asdict().items():
-        if name != "order_parameter" and value.shape != shape[:-dimensions]:
-            raise InputError(
-                f"State.{name} must have the batch shape {tuple(shape[:-dimensions])}, got {tuple(value.shape)}"
-            )
+        expected = (*shape[:-dimensions], diffusion_layer.NODES) if name == "diffusion_layer" else shape[:-dimensions]
+        if name != "order_parameter" and value.shape != expected:
+            raise InputError(f"State.{name} must have the shape {tuple(expected)}, got {tuple(value.shape)}")
     if not (isinstance(duration, int | float) and math.isfinite(duration) and duration > 0):
         raise InputError(f"duration must be a positive number of seconds, got {duration!r}")
     if not bool(torch.isfinite(noise).all() & torch.isfinite(state.order_parameter).all()):
@@ -116,61 +180,3 @@ def _check(state: State, duration: float, noise: Tensor, dimensions: int, backen
         raise InputError("order_parameter is a sharp field of 0 and 1: give the interface its width (morphology.film)")
     if backend not in ("numba", "torch"):
         raise InputError(f'backend must be "numba" or "torch", got {backend!r}')
-
-
-def _advance(
-    state: State,
-    demand: Tensor,
-    overpotential: Tensor | None,
-    duration: float,
-    noise: Tensor,
-    parameters: Parameters,
-    backend: Backend,
-) -> State:
-    """Run sub-steps and window shifts until every particle's time is up; demand is the thickness to deposit [m]."""
-    grid = parameters.interface
-    _check(state, duration, noise, grid.dimensions, backend)
-    spacing, width = grid.spacing, grid.width
-    batch, cells = (
-        state.order_parameter.shape[: -grid.dimensions],
-        state.order_parameter.shape[-grid.dimensions :],
-    )
-    field = state.order_parameter.reshape(-1, *cells)
-    c = reference.coefficients(parameters, batch, duration, field)
-    galvanostatic = overpotential is None
-    kinetic_voltage = torch.as_tensor(parameters.kinetic_voltage, dtype=field.dtype).expand(batch)
-    start = 0 * demand if overpotential is None else overpotential / kinetic_voltage
-    progress = reference.Progress(
-        field,
-        demand.reshape(-1) / spacing,
-        torch.full_like(demand.reshape(-1), float(duration)),
-        start.reshape(-1),
-        torch.zeros_like(demand.reshape(-1)),
-    )
-    base = state.base_thickness.reshape(-1) / spacing
-    flat_noise = noise.reshape(-1, *cells)
-    run = rollout.advance if backend == "numba" else reference.advance
-    interface_rows = math.ceil(width / spacing)
-    while True:
-        progress = run(progress, flat_noise, c, galvanostatic, base, interface_rows)
-        shifted, base, moved = shift_window(progress.order_parameter, base, interface_rows, spacing)
-        progress = progress._replace(order_parameter=shifted)
-        if not moved:
-            break
-    field, unmet = progress.order_parameter, progress.demand
-    metal = (field > 0.5).flatten(1).any(-1)
-    # too little metal for a surface: what is left dissolves evenly, as far as the charge or the potential asks for it
-    rest = thickness(field, grid) / spacing
-    lost = (
-        -unmet / torch.where(rest > 0, rest, torch.ones_like(rest))
-        if galvanostatic
-        else (start.reshape(-1) > 0) + 0 * rest
-    )
-    fraction = torch.where(metal | (rest == 0), 0 * rest, lost).clamp(0, 1)
-    field = field * (1 - reference.per_cell(fraction, c))
-    final = torch.where(metal, progress.overpotential, 0 * progress.overpotential).reshape(batch) * kinetic_voltage
-    return state._replace(
-        order_parameter=field.reshape(state.order_parameter.shape),
-        base_thickness=base.reshape(batch) * spacing,
-        overpotential=(final if overpotential is None else overpotential),
-    )

@@ -94,9 +94,7 @@ def reverse(field, progress, noise, c, grid, on_base, rows, most, by_field, by_p
     while taken < most and left > 0 and may_run(xi, margin, on_base, rows):
         k = taken
         states[k] = xi
-        work = Work(
-            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows
-        )
+        work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
         sums = fill_rates(xi, noise, c, grid, work)
         pace = set_pace(sums, demand, left, y, c, grid)
         all_sums.append(sums)
@@ -111,9 +109,7 @@ def reverse(field, progress, noise, c, grid, on_base, rows, most, by_field, by_p
     )
     for k in range(taken - 1, -1, -1):
         xi, sums, pace = states[k], all_sums[k], paces[k]
-        work = Work(
-            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows
-        )
+        work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
         fill_distance(xi, margin, grid.width, work)
         fill_all_force(xi, grid, work)
         pulls = update_reverse(xi, noise, pace, c, grid, work, -by_progress[0], adjoints)

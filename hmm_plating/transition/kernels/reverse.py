@@ -25,6 +25,7 @@ from hmm_plating.transition.kernels.substep import (
     PROFILE_RELAXATION,
     SINE,
     STRENGTH,
+    SUPPLY,
     row_shift,
     weights,
 )
@@ -134,8 +135,9 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
     by_stiffest = by_relaxation * c[CAPILLARY] * pace.slope
     by_c[AGITATION] += by_speed * sums.loudest
     by_loudest = by_speed * c[AGITATION]
-    plates, strips = exchange * math.exp(-alpha * (first + sums.low)), exchange * math.exp(beta * (first + sums.low))
-    plates_high = exchange * math.exp(-alpha * (first + sums.high))
+    supplied = exchange * c[SUPPLY]
+    plates, strips = supplied * math.exp(-alpha * (first + sums.low)), exchange * math.exp(beta * (first + sums.low))
+    plates_high = supplied * math.exp(-alpha * (first + sums.high))
     strips_high = exchange * math.exp(beta * (first + sums.high))
     at_low = abs(plates - strips) >= abs(plates_high - strips_high)
     slope_low = alpha * plates + beta * strips >= alpha * plates_high + beta * strips_high
@@ -151,6 +153,7 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
             given = by_slope
             by_z = beta * beta * s - alpha * alpha * p
             value, by_alpha = alpha * p + beta * s, p - s - z * (alpha * p + beta * s)
+        by_c[SUPPLY] += given * (1 if part == 0 else alpha) * p / c[SUPPLY]
         by_first += given * by_z
         by_low += given * by_z if low else 0.0
         by_high += 0.0 if low else given * by_z
@@ -241,6 +244,10 @@ def rates_reverse(xi, noise, pace, sums, by_sums, c, grid, work, adjoints):
                 by_capillary += by_shift[i] * kappa[i] * (stiffness[i] if grid.anisotropic else 1.0)
             by_c[ALPHA] += by_alpha
             by_c[CAPILLARY] += by_capillary
+            by_supply = 0.0
+            for i in range(columns):
+                by_supply += forward[i] * by_forward[i]
+            by_c[SUPPLY] += by_supply / c[SUPPLY]
             for i in range(columns):
                 profile = 1 + correction * (1 - 6 * row[i + 1] * (1 - row[i + 1]))
                 on = 1 / weight[i] if weight[i] > 0 else 0.0

@@ -20,7 +20,7 @@ from hmm_plating.transition.kernels.overpotential import solve_overpotential
 
 PROFILE_RELAXATION = 0.5  # b / (ℓ max|v|)
 # rows of the coefficients of a particle
-EXCHANGE, STRENGTH, COSINE, SINE, AGITATION, CAPILLARY, ALPHA = range(7)
+EXCHANGE, STRENGTH, COSINE, SINE, AGITATION, CAPILLARY, ALPHA, SUPPLY = range(8)
 
 
 class Grid(NamedTuple):
@@ -145,11 +145,11 @@ def fill_rates(xi, noise, c, grid, work):
             for i in range(columns):
                 backward[i] = -c[ALPHA] * shift[i]
             exponential(backward, power, factor)
-            for i in range(columns):
-                forward[i] = weight[i] * factor[i]
             exponential(shift, power, backward)
             for i in range(columns):
-                backward[i] *= forward[i]
+                backward[i] *= weight[i] * factor[i]
+            for i in range(columns):
+                forward[i] = c[SUPPLY] * weight[i] * factor[i]
             row_low = row_high = row_loud = row_stiff = row_c = row_a = row_n = row_f = 0.0
             given, force = noise[z, j], work.force[z, j]
             for i in range(columns):
@@ -204,7 +204,8 @@ def set_pace(sums, demand, time_left, overpotential, c, grid):
         first = solve_overpotential(sums.cathodic, sums.anodic, rate, alpha)
     speed = slope = 0.0
     for shift in (sums.low, sums.high):
-        plate, strip = exchange * math.exp(-alpha * (first + shift)), exchange * math.exp(beta * (first + shift))
+        plate = exchange * c[SUPPLY] * math.exp(-alpha * (first + shift))
+        strip = exchange * math.exp(beta * (first + shift))
         speed = max(speed, abs(plate - strip))
         slope = max(slope, alpha * plate + beta * strip)
     speed += c[AGITATION] * sums.loudest

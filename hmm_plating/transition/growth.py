@@ -83,3 +83,20 @@ def grow(
         base_thickness=base.reshape(batch) * spacing,
         overpotential=(final if overpotential is None else overpotential),
     )
+
+
+def exchange_rates(state: State, overpotential: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    """Thickness that the present surface gains per time at c̃ = 1, and loses, at an overpotential [V] (...,) [m/s]."""
+    grid = parameters.interface
+    batch, field = (
+        overpotential.shape,
+        state.order_parameter.reshape(-1, *state.order_parameter.shape[-grid.dimensions :]),
+    )
+    c = reference.coefficients(parameters, batch, 1.0, field)
+    weight, curvature, stiffness, _ = reference.geometry(field, c)
+    y = reference.per_cell((overpotential / parameters.kinetic_voltage).reshape(-1), c)
+    y = y + reference.per_cell(c.capillary_length, c) * stiffness * curvature
+    alpha, velocity = reference.per_cell(c.transfer_coefficient, c), (c.exchange_velocity * grid.spacing).reshape(batch)
+    rates = (weight * torch.exp(-alpha * y), weight * torch.exp((1 - alpha) * y))
+    plating, stripping = (velocity * thickness(rate, grid).reshape(batch) / grid.spacing for rate in rates)
+    return plating, stripping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,13 +11,13 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import diffusion_layer, reference
-from hmm_plating.transition.butler_volmer import butler_volmer
-from hmm_plating.transition.growth import Backend, grow
+from hmm_plating.transition.growth import Backend, exchange_rates, grow
 from hmm_plating.transition.interface import Parameters
 from hmm_plating.transition.state import State, thickness
 from hmm_plating.transition.transport import Transport
 
-LARGEST_CHANGE = 0.05  # of the surface concentration, relative to itself, within which it is taken as constant
+LARGEST_CHANGE = 0.05  # of concentration or flux over half a piece of a step, within which it is taken as constant
+MOST_PIECES = 1024
 
 
 def step(
@@ -88,7 +89,7 @@ def _advance(
     parameters: Parameters,
     backend: Backend,
 ) -> State:
-    """`grow`, with the diffusion layer beside it in pieces within which the surface concentration hardly changes."""
+    """`grow`, with the diffusion layer beside it, in pieces within which concentration or flux hardly change."""
     _check(state, duration, noise, parameters.interface.dimensions, backend)
     transport = parameters.transport
     if transport is None:
@@ -100,44 +101,61 @@ def _advance(
     rest = duration
     while rest > 0:
         profile = state.diffusion_layer
-        flux = demand * ions / duration if overpotential is None else _held_flux(state, overpotential, parameters)
-        piece = _longest_piece(profile, flux, rest, transport, valence)
-        share = piece / duration
-        supply = profile[..., 0]
         if overpotential is None:
-            supply = diffusion_layer.advance(profile, flux, piece, transport, valence)[..., 0]
+            flux = demand * ions / duration
+            piece, supply = _driven(profile, flux, rest, transport, valence)
+        else:
+            plating, stripping = (ions * rate for rate in exchange_rates(state, overpotential, parameters))
+            piece, supply = _held(profile, plating, stripping, rest, transport, valence)
+            flux = plating * supply - stripping
         # the noise velocity is held over the whole step
-        after = grow(state, demand * share, overpotential, piece, noise * math.sqrt(share), parameters, supply, backend)
+        own_noise = noise * math.sqrt(piece / duration)
+        after = grow(state, flux * piece / ions, None, piece, own_noise, parameters, supply, backend)
         flux = ions * (_thickness(after, parameters) - _thickness(state, parameters)) / piece
         layer = diffusion_layer.advance(profile, flux, piece, transport, valence)
         state, rest = after._replace(diffusion_layer=layer), rest - piece if piece < rest else 0.0
-    return state
+    return state if overpotential is None else state._replace(overpotential=overpotential)
 
 
-def _held_flux(state: State, overpotential: Tensor, parameters: Parameters) -> Tensor:
-    """Cation flux [mol/(m² s)] into a flat surface at a given overpotential, to choose how far to go."""
-    voltage, exchange, alpha = (
-        _per_particle(name, getattr(parameters, name), state)
-        for name in ("kinetic_voltage", "exchange_current_density", "transfer_coefficient")
-    )
-    shifted = overpotential + voltage * torch.log(state.diffusion_layer[..., 0])  # c̃ e^{−αy} − e^{(1 − α)y}
-    current = butler_volmer(shifted, exchange, alpha, voltage) * state.diffusion_layer[..., 0] ** (1 - alpha)
-    return -current.detach() / (parameters.valence * FARADAY_CONSTANT)
+def _driven(profile: Tensor, flux: Tensor, rest: float, transport: Transport, valence: int) -> tuple[float, Tensor]:
+    """How far to go at a given cation flux, and the surface concentration there."""
+
+    def supply(piece: float) -> Tensor:
+        return diffusion_layer.advance(profile, flux, piece, transport, valence)[..., 0]
+
+    piece = _longest(supply, rest)
+    return piece, supply(piece)
+
+
+def _held(
+    profile: Tensor, plating: Tensor, stripping: Tensor, rest: float, transport: Transport, valence: int
+) -> tuple[float, Tensor]:
+    """How far to go at a given overpotential, and the surface concentration there.
+
+    The flux is plating · c̃ − stripping, and the layer answers to it linearly.
+    """
+
+    def supply(piece: float) -> Tensor:
+        relaxed = diffusion_layer.advance(profile, 0.0, piece, transport, valence)[..., 0]
+        small = 1e-3 * relaxed.detach() * transport.limiting_current_density(valence) / (valence * FARADAY_CONSTANT)
+        response = (relaxed - diffusion_layer.advance(profile, small, piece, transport, valence)[..., 0]) / small
+        return (relaxed + response * stripping) / (1 + response * plating)
+
+    piece = _longest(lambda piece: plating * supply(piece) - stripping, rest)
+    return piece, supply(piece)
 
 
 @torch.no_grad()
-def _longest_piece(profile: Tensor, flux: Tensor, rest: float, transport: Transport, valence: int) -> float:
-    """Largest of rest, rest/2, rest/4 … within which the surface concentration changes little in every particle."""
-    piece = rest
-    while True:
-        depleted = diffusion_layer.depletion_time(profile, flux, piece, transport)
-        if not bool((depleted < math.inf).any()):
-            top = diffusion_layer.advance(profile, flux, piece, transport, valence)[..., 0]
-            if bool(((top - profile[..., 0]).abs() <= LARGEST_CHANGE * torch.minimum(top, profile[..., 0])).all()):
-                return piece
-        if piece < 1e-9 * rest:
-            raise diffusion_layer.depletion_error(depleted, flux, piece, transport, valence)
-        piece /= 2
+def _longest(value: Callable[[float], Tensor], rest: float) -> float:
+    """Largest of rest, rest/2, rest/4 … whose half gives nearly the same value for every particle."""
+    piece, least = rest, rest / MOST_PIECES
+    last = value(piece)
+    while piece > least:
+        half = value(piece / 2)
+        if bool(((half - last).abs() <= LARGEST_CHANGE * torch.maximum(half.abs(), last.abs())).all()):
+            break
+        piece, last = piece / 2, half
+    return piece
 
 
 def _per_particle(name: str, value: Tensor | float, state: State) -> Tensor:

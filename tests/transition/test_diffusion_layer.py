@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hmm_plating.transition.diffusion_layer_kernel import advance_profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erfc
@@ -14,7 +15,6 @@ from hmm_plating.errors import DepletionError, InputError
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import Transport, diffusion_layer
 from hmm_plating.transition.diffusion_layer import NODES, advance, node_positions, node_widths, relaxed_profile
-from hmm_plating.transition.diffusion_layer_kernel import advance_profile
 
 DEEP = Transport(1e3, 3.197e-10, 2e-3)  # the design's Sand case; sqrt(D t_S) is 0.27 mm
 THIN = Transport(1e3, 3.2e-10, 5e-5)

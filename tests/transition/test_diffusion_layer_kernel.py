@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from hmm_plating.transition.diffusion_layer_kernel import advance_profile, advance_profile_adjoint
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hmm_plating.transition import Transport
 from hmm_plating.transition.diffusion_layer import NODES, advance, depletion_time
-from hmm_plating.transition.diffusion_layer_kernel import advance_profile, advance_profile_adjoint
 
 VALUES = (1e3, 3e-10, 5e-5, 0.4)  # bulk concentration, diffusivity, thickness, t₊
 TIME_SCALE = VALUES[2] ** 2 / VALUES[1]

@@ -186,7 +186,7 @@ def classical_step(
         if time_step > float(limit.min()):
             raise InputError(f"time_step = {time_step:g} s is not stable: at most {float(limit.min()):g} s is")
         limit = torch.full_like(limit, time_step)
-    substeps = torch.ceil(duration / limit)
+    substeps = torch.ceil(duration / limit).clamp(min=1)  # nothing moves: the limit is infinite
     substep = duration / substeps
     depth, rows, columns = (xi.shape[-3] if parameters.dimensions == 3 else 1), *xi.shape[-2:]
     advanced, concentration, added = (

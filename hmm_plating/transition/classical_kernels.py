@@ -202,6 +202,8 @@ def anisotropic_laplacian(out, field, work, strength, cosine, sine, fold):
     for k in range(depth):
         front, back = (k - 1 if k > 0 else depth - 1), (k + 1 if k < depth - 1 else 0)
         for j in range(rows):
+            if _roughness(field, k, j + 1) == 0:  # bulk
+                continue
             middle, here = field[k, j + 1], out[k, j]
             fx[:] = 0.0
             for i in range(columns + 1):
@@ -230,6 +232,18 @@ def anisotropic_laplacian(out, field, work, strength, cosine, sine, fold):
                 here[i] += fx[i + 1] - fx[i]
 
 
+@njit(cache=True, error_model="numpy", fastmath={"reassoc"})  # so that the sum is vectorised
+def _roughness(field, k, j):
+    """Sum of |differences| between a padded row and the rows and cells beside it."""
+    lower, middle, upper = field[k, j - 1], field[k, j], field[k, j + 1]
+    front, back = _beside(field, k, j)
+    total = 0.0
+    for i in range(middle.size - 1):
+        v = middle[i]
+        total += abs(middle[i + 1] - v) + abs(lower[i] - v) + abs(upper[i] - v) + abs(front[i] - v) + abs(back[i] - v)
+    return total
+
+
 @njit(cache=True, error_model="numpy")
 def _exchange(here, there, flux, forward):
     """Add a flux between two rows, along the axis from `here` to `there` or, not `forward`, against it."""
@@ -240,7 +254,7 @@ def _exchange(here, there, flux, forward):
         there[i] -= sign * flux[i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _both_sides(gx, gy, gz, fx, fy, fz, strength, cosine, sine, fold, deep):
     """The corners to the left and to the right of each cell of a row."""
     for right in range(2):

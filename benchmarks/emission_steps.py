@@ -9,9 +9,9 @@ import numpy as np
 from emission_cases import QUARTZ, WATER
 from torch import Tensor
 
+from hmm_plating.compiled import kernel
 from hmm_plating.emission import kernels
 from hmm_plating.emission.kernels.collision import collide_all, collide_block, collide_d2q9
-from hmm_plating.compiled import kernel
 from hmm_plating.emission.kernels.lanczos import add, advance
 from hmm_plating.emission.kernels.layout import LANES
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull, workspace

@@ -77,7 +77,8 @@ class ClassicalParameters:
         """c_s/c0 of metal and bulk electrolyte; 0 without transport."""
         if self.transport is None:
             return 0.0
-        return self.surface.charge_per_volume / (self.surface.valence * FARADAY_CONSTANT * self.transport.concentration)
+        ions = float(self.surface.charge_per_volume) / (self.surface.valence * FARADAY_CONSTANT)
+        return ions / float(self.transport.concentration)
 
 
 def free_energy(order_parameter: Tensor, surface: Parameters, dimensions: int = 2) -> Tensor:
@@ -118,7 +119,7 @@ def free_energy(order_parameter: Tensor, surface: Parameters, dimensions: int = 
 
 def _energy_coefficients(surface: Parameters) -> tuple[float, float]:
     """κ0 [J/m] and W [J/m³]."""
-    interface, gamma = surface.interface, surface.surface_energy
+    interface, gamma = surface.interface, float(surface.surface_energy)
     return interface.gradient_energy(gamma), interface.well_height(gamma)
 
 

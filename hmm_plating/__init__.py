@@ -9,10 +9,12 @@ os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 from hmm_plating import emission, inference, morphology, recording, report, transition
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import filter_recording
+from hmm_plating.grid import Grid
 from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm
 from hmm_plating.materials import Electrolyte, Metal, Resonator
-from hmm_plating.model import Grid, PlatingModel
+from hmm_plating.model import PlatingModel
 from hmm_plating.simulate_recording import Protocol, simulate_recording
+from hmm_plating.transition import Transport
 from hmm_plating.wandering import Wandering
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "PlatingModel",
     "Protocol",
     "Resonator",
+    "Transport",
     "Wandering",
     "emission",
     "filter_recording",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hmm_plating import emission, morphology, transition
 from hmm_plating.errors import InputError
+from hmm_plating.grid import Grid
 from hmm_plating.inference import observation_distribution, predict, update
 from hmm_plating.instrument import Drive, InstrumentResponse, SurfaceShift, sauerbrey_sensitivity
 from hmm_plating.materials import Electrolyte, Metal, Resonator
@@ -29,7 +30,7 @@ State = MutableMapping[str, Tensor]
 
 LOAD_TOLERANCE_HERTZ = 0.1  # accepted error of Δf where the surface is nearly flat, below every instrument's noise
 NO_METAL = 1e-12  # current efficiency of a step whose whole charge goes into the wetting layer
-CANDIDATE_NUCLEI = 64  # sites drawn per nucleation; a box holds a few
+CANDIDATE_NUCLEI = {2: 64, 3: 4096}  # sites drawn per nucleation, by dimension; a section holds a few
 
 DEFAULT_PARAMETERS: Mapping[str, float | None] = {  # None: the metal's own
     "nucleation_density": 1 / 250e-9**2,
@@ -44,45 +45,12 @@ DEFAULT_PARAMETERS: Mapping[str, float | None] = {  # None: the metal's own
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The box around the surface.
-
-    Attributes:
-        width: lateral period [m].
-        height: of the box [m].
-        spacing: edge of a phase-field cell [m].
-        interface_width: of the phase field, at least four cells [m].
-        coarsening: phase-field cells per edge of an emission cell.
-    """
-
-    width: float
-    height: float
-    spacing: float
-    interface_width: float
-    coarsening: int = 2
-
-    def __post_init__(self) -> None:
-        transition.Interface(self.interface_width, self.spacing)
-        for name in ("width", "height"):
-            cells = getattr(self, name) / (self.spacing * self.coarsening)
-            if abs(cells - round(cells)) > 1e-6 or round(cells) < 1:
-                raise InputError(
-                    f"Grid.{name} = {getattr(self, name):g} m is not a whole number of emission cells of "
-                    f"{self.spacing * self.coarsening:g} m"
-                )
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the phase field."""
-        return round(self.height / self.spacing), round(self.width / self.spacing)
-
-
-@dataclass(frozen=True)
 class PlatingModel:
     """Phase field, emission and instrument of one experiment, as a model for `hmm_plating.inference.ParticleFilter`.
 
     `init(state)` and `step(state, observation, drive)` are Pyro programs in the form that `pyro.infer.SMCFilter`
     expects; `model(observations, drives)` runs them over a whole recording, for notebooks and variational inference.
+    `grow(state, current_density, duration)` is the part of a step before the observation: the surface alone.
     An observation holds (Δf_n …, ΔD_n …) [Hz, 1], NaN where missing or withheld.
 
     Attributes:
@@ -96,6 +64,8 @@ class PlatingModel:
             Missing ones take the metal's value or their default.
         instrument: linear response.
         frequency_noise, dissipation_noise: standard deviation of an observation, one per overtone [Hz, 1].
+        transport: of the cation from the bulk, which sets the concentration overpotential and Sand's time; None where
+            it never lacks.
         load_tolerance: relative error of the roughness part of the load at which the solver may stop.
         morphology_interval: steps between recorded pictures of the surface.
     """
@@ -109,6 +79,7 @@ class PlatingModel:
     instrument: InstrumentResponse
     frequency_noise: tuple[float, ...]
     dissipation_noise: tuple[float, ...]
+    transport: transition.Transport | None = None
     load_tolerance: float = 1e-2
     morphology_interval: int = 5
 
@@ -134,6 +105,7 @@ class PlatingModel:
         grid: Grid,
         parameters: Mapping[str, Wandering | float],
         instrument: InstrumentResponse,
+        transport: transition.Transport | None = None,
     ) -> PlatingModel:
         """Model with the overtones, noise and crystal of a resampled recording.
 
@@ -153,6 +125,7 @@ class PlatingModel:
             instrument=instrument,
             frequency_noise=tuple(recording["frequency_shift_noise"].values.tolist()),
             dissipation_noise=tuple(recording["dissipation_shift_noise"].values.tolist()),
+            transport=transport,
         )
 
     def init(self, state: State) -> None:
@@ -161,7 +134,8 @@ class PlatingModel:
         batch = thickness.shape  # that of the plate of particles
         for name, parameter in self._wandering().items():
             state[f"latent_{name}"] = parameter.init(name)
-        surface = transition.initial_state(torch.zeros(*batch, *self.grid.shape, dtype=torch.float64))
+        bare = torch.zeros(*batch, *self.grid.shape, dtype=torch.float64)
+        surface = transition.initial_state(bare, self.grid.dimensions)
         state.update(surface._asdict())
         belief = self.instrument.initial(self.overtones)
         state["coefficient_mean"] = belief.mean.expand(*batch, -1).clone()
@@ -173,22 +147,27 @@ class PlatingModel:
 
     def step(self, state: State, observation: Tensor | None, drive: Drive) -> Tensor:
         """Advance by one step under `drive` and observe; `observation` None draws one. Returns the observation."""
-        duration = float(drive.duration)
-        for name, parameter in self._wandering().items():
-            state[f"latent_{name}"] = parameter.step(name, state[f"latent_{name}"], duration)
-        surface = self._grow(state, drive)
-        shift, liquid = self._emit(surface, state.get("liquid"))
+        self.grow(state, float(drive.current_density), float(drive.duration))
+        shift, liquid = self._emit(self.surface(state), state.get("liquid"))
         y, mean, covariance = self._observe(state, shift, observation, drive)
         state.update(
-            surface._asdict(),
             liquid=liquid,
             surface_frequency_shift=shift.frequency * torch.as_tensor(self.overtones),
             surface_dissipation_shift=shift.dissipation,
             coefficient_mean=mean,
             coefficient_covariance=covariance,
-            step=state["step"] + 1,
         )
         return y
+
+    def grow(self, state: State, current_density: float, duration: float) -> None:
+        """Advance parameters and surface by one step [A/m², s], nuclei and wetting included, and observe nothing."""
+        for name, parameter in self._wandering().items():
+            state[f"latent_{name}"] = parameter.step(name, state[f"latent_{name}"], duration)
+        state.update(self._plate(state, current_density, duration)._asdict(), step=state["step"] + 1)
+
+    def surface(self, state: Mapping[str, Tensor]) -> transition.State:
+        """The surface in a state."""
+        return transition.State(*(state[name] for name in transition.State._fields))
 
     def __call__(self, observations: Tensor | None, drives: Drive) -> Tensor:
         """The whole recording as one Pyro program: `observations` (time, 2 · overtones) or None to draw them."""
@@ -211,40 +190,45 @@ class PlatingModel:
             return value.value(state[f"latent_{name}"])
         return getattr(self.metal, name) if value is None else value
 
-    def _grow(self, state: State, drive: Drive) -> transition.State:
+    def _plate(self, state: State, current: float, duration: float) -> transition.State:
         """Nucleate on bare crystals that plate, then advance the phase field by one step."""
-        surface = transition.State(*(state[name] for name in transition.State._fields))
-        rows, columns = self.grid.shape
+        surface, grid = self.surface(state), self.grid
         standard = dist.Normal(torch.tensor(0.0, dtype=torch.float64), 1.0)
         unit = dist.Uniform(torch.tensor(0.0, dtype=torch.float64), 1.0)
-        position = pyro.sample("nucleus_position", unit.expand([CANDIDATE_NUCLEI]).to_event(1))
-        size = pyro.sample("nucleus_size", standard.expand([CANDIDATE_NUCLEI]).to_event(1))
-        noise = pyro.sample("interface_noise", standard.expand([rows, columns]).to_event(2))
-        current, duration = float(drive.current_density), float(drive.duration)
-        bare = ~(surface.order_parameter > 0.5).any(-1).any(-1) & (surface.base_thickness == 0)
+        candidates = [CANDIDATE_NUCLEI[grid.dimensions]]
+        position = pyro.sample("nucleus_position", unit.expand(candidates).to_event(1))
+        across = pyro.sample("nucleus_across", unit.expand(candidates).to_event(1)) if grid.dimensions == 3 else None
+        size = pyro.sample("nucleus_size", standard.expand(candidates).to_event(1))
+        noise = pyro.sample("interface_noise", standard.expand(grid.shape).to_event(grid.dimensions))
+        cells = tuple(range(-grid.dimensions, 0))
+        bare = ~(surface.order_parameter > 0.5).any(cells) & (surface.base_thickness == 0)
         wetting, free = self._wet(state, bare, -current * duration)
         parameters = transition.Parameters.from_materials(
             self.metal,
             self.electrolyte,
-            transition.Interface(self.grid.interface_width, self.grid.spacing),
+            grid.interface,
             exchange_current_density=self.parameter(state, "exchange_current_density"),
             anisotropy_strength=self.parameter(state, "anisotropy_strength"),
             current_efficiency=torch.where(free > 0, free * self.parameter(state, "current_efficiency"), NO_METAL),
             noise_amplitude=self.parameter(state, "noise_amplitude"),
+            transport=self.transport,
         )
         nucleating = bare & (current < 0) & (free > 0)
         if bool(nucleating.any()):
+            density = torch.as_tensor(self.parameter(state, "nucleation_density"))
             nuclei = morphology.nuclei(
                 1 - position,
                 size,
-                torch.as_tensor(self.parameter(state, "nucleation_density")).sqrt(),
+                density if grid.dimensions == 3 else density.sqrt(),
                 self.parameter(state, "nucleus_radius"),
                 self.parameter(state, "nucleus_radius_spread"),
-                self.grid.shape,
-                self.grid.interface_width,
-                self.grid.spacing,
+                grid.shape,
+                grid.interface_width,
+                grid.spacing,
+                across,
             )
-            surface = transition.add_metal(surface, nuclei * nucleating[..., None, None], parameters)
+            placed = nuclei * nucleating[(..., *(None,) * grid.dimensions)]
+            surface = transition.add_metal(surface, placed, parameters)
         state["wetting"] = wetting
         return transition.step(surface, current, duration, noise, parameters)
 
@@ -263,6 +247,8 @@ class PlatingModel:
 
     def _emit(self, surface: transition.State, liquid: Tensor | None) -> tuple[SurfaceShift, Tensor]:
         """Shifts, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
+        if self.grid.dimensions == 3:
+            raise InputError("Grid.depth: the shifts of a model are those of a section, leave the depth out; it can grow")
         fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
         solution = emission.solve(
             fraction,
@@ -332,26 +318,33 @@ class PlatingModel:
             "overtone": list(self.overtones),
         }
 
-    def report(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What is recorded of a state, particles leading [SI]; the surface's picture only every few steps."""
-        xi, base, spacing = state["order_parameter"], state["base_thickness"], self.grid.spacing
-        reported = {
-            "thickness": morphology.thickness(xi, spacing, base),
-            "roughness": morphology.roughness(xi, spacing),
-            "solid_volume_fraction": morphology.solid_volume_fraction(xi, spacing, base),
-            "coverage": morphology.coverage(xi, base),
-            "dendrite_height": morphology.dendrite_height(xi, spacing),
+    def describe(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Numbers that a state's surface has, and the present values of parameters that wander (...,) [SI]."""
+        xi, base = state["order_parameter"], state["base_thickness"]
+        spacing, dimensions = self.grid.spacing, self.grid.dimensions
+        described = {
+            "thickness": morphology.thickness(xi, spacing, base, dimensions),
+            "roughness": morphology.roughness(xi, spacing, dimensions),
+            "solid_volume_fraction": morphology.solid_volume_fraction(xi, spacing, base, dimensions),
+            "coverage": morphology.coverage(xi, base, dimensions),
+            "dendrite_height": morphology.dendrite_height(xi, spacing, dimensions),
             "base_thickness": base,
             "overpotential": state["overpotential"],
             "side_charge": state["side_charge"],
+        }
+        if self.transport is not None:
+            described["surface_concentration"] = state["diffusion_layer"][..., 0]
+        return described | {name: torch.as_tensor(self.parameter(state, name)) for name in self._wandering()}
+
+    def report(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is recorded of a state, particles leading [SI]; the surface's picture only every few steps."""
+        reported = self.describe(state) | {
             "side_mass": state["coefficient_mean"][..., -2],
             "surface_frequency_shift": state["surface_frequency_shift"],
             "surface_dissipation_shift": state["surface_dissipation_shift"],
         }
-        for name in self._wandering():
-            reported[name] = torch.as_tensor(self.parameter(state, name))
         if int(state["step"][0]) % self.morphology_interval == 0:
-            reported["morphology"] = self._solid_fraction(xi).float()
+            reported["morphology"] = self._solid_fraction(state["order_parameter"]).float()
         return reported
 
     def report_predictive(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:

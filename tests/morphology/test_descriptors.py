@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hmm_plating.errors import InputError
 from hmm_plating.morphology import (
     coverage,
     dendrite_height,
@@ -85,3 +86,57 @@ def test_overhang_counts_the_topmost_metal():
     assert thickness(pierced, SPACING) < thickness(surface, SPACING)
     full = torch.ones(1, 6, 4, dtype=torch.float64)
     torch.testing.assert_close(surface_height(full, SPACING), torch.full((1, 4), 6 * SPACING, dtype=torch.float64))
+
+
+@given(
+    st.lists(st.floats(20e-9, 110e-9), min_size=6, max_size=12),
+    st.integers(1, 4),
+    st.sampled_from([0.0, 30e-9]),
+    st.booleans(),
+)
+def test_a_section_extruded_has_the_values_of_the_section(heights, depth, base, metal):
+    """Every column, and every number, in three dimensions as in two; also on a bare crystal."""
+    profile = torch.tensor(heights, dtype=torch.float64)
+    section = film(profile, 36, WIDTH, SPACING) * float(metal)
+    volume = film(profile.expand(depth, -1), 36, WIDTH, SPACING, dimensions=3) * float(metal)
+    torch.testing.assert_close(volume, section.expand(depth, -1, -1), rtol=1e-12, atol=0)
+    found = surface_height(volume, SPACING, base, dimensions=3)
+    torch.testing.assert_close(found, surface_height(section, SPACING, base).expand(depth, -1))
+    batch = torch.stack([volume, 0 * volume])
+    on_base = torch.tensor([base, 0.0], dtype=torch.float64)
+    for describe, bases in (
+        (thickness, (on_base,)),
+        (solid_volume_fraction, (on_base,)),
+        (roughness, ()),
+        (dendrite_height, ()),
+    ):
+        expected = describe(torch.stack([section, 0 * section]), SPACING, *bases)
+        found = describe(batch, SPACING, *bases, dimensions=3)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-20)
+    found = coverage(batch, on_base, dimensions=3)
+    assert found.tolist() == coverage(torch.stack([section, 0 * section]), on_base).tolist()
+
+
+def test_an_egg_crate():
+    """Sq = a/2 and Sp = a of h + a cos(qx) cos(qz); its slope is that of both directions."""
+    mean, amplitude, cells = 100e-9, 20e-9, 96
+    phase = 2 * math.pi * (torch.arange(cells, dtype=torch.float64) + 0.5) / cells
+    height = mean + amplitude * torch.cos(phase) * torch.cos(phase)[:, None]
+    surface = film(height, 48, WIDTH, SPACING, dimensions=3)
+    torch.testing.assert_close(surface_height(surface, SPACING, dimensions=3), height, rtol=0, atol=1e-11)
+    assert float(roughness(surface, SPACING, dimensions=3)) == pytest.approx(amplitude / 2, rel=5e-3)
+    assert float(dendrite_height(surface, SPACING, dimensions=3)) == pytest.approx(amplitude, rel=5e-3)
+    assert float(thickness(surface, SPACING, dimensions=3)) == pytest.approx(mean, rel=5e-3)
+    torch.testing.assert_close(surface, surface.transpose(-3, -1), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("shape", "dimensions"), [((4, 8), 3), ((8,), 2), ((2, 4, 8), 4)])
+def test_too_few_dimensions_are_refused(shape, dimensions):
+    field = torch.zeros(shape, dtype=torch.float64)
+    for describe in (thickness, surface_height, roughness, dendrite_height, solid_volume_fraction):
+        with pytest.raises(InputError, match="dimensions"):
+            describe(field, SPACING, dimensions=dimensions)
+    with pytest.raises(InputError, match="dimensions"):
+        coverage(field, dimensions=dimensions)
+    with pytest.raises(InputError, match="dimensions"):
+        film(torch.zeros(8, dtype=torch.float64), 4, WIDTH, SPACING, dimensions=3)

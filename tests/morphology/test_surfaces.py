@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hmm_plating.errors import InputError
-from hmm_plating.morphology import nuclei, poisson_sites, surface_height
+from hmm_plating.morphology import nuclei, poisson_sites, surface_height, thickness
 
 WIDTH, SPACING = 16e-9, 4e-9
 
@@ -76,3 +76,27 @@ def test_density_and_radius_are_differentiable():
 def test_unresolvable_nuclei_are_refused():
     with pytest.raises(InputError, match="half the interface width"):
         nuclei(torch.ones(2), torch.zeros(2), 1e6, 5e-9, 0.3, (8, 8), WIDTH, SPACING)
+
+
+def test_caps_in_three_dimensions():
+    """A Poisson number per area, uniform in z and x, periodic in both; a cap of radius R holds 2πR³/3."""
+    generator = torch.Generator().manual_seed(0)
+    uniform, across = (1 - torch.rand(4000, 24, generator=generator, dtype=torch.float64) for _ in range(2))
+    site = poisson_sites(uniform, 25e12 * 400e-9, 500e-9)
+    assert float(torch.isfinite(site).sum(-1).double().mean()) == pytest.approx(5, abs=4 * (5 / 4000) ** 0.5 + 0.01)
+    radius, shape = 40e-9, (24, 16, 30)
+    first = torch.exp(-torch.tensor([0.1, 9.0], dtype=torch.float64))  # z at 0.1 mean gaps
+    gap = 1 / (1e14 * 30 * SPACING)
+    cap = nuclei(first, torch.zeros(2).double(), 1e14, radius, 0.0, shape, WIDTH, SPACING, across[0, :2])
+    height = surface_height(cap, SPACING, dimensions=3)
+    assert float(height.amax()) == pytest.approx(radius, rel=0.02)
+    z, x = divmod(int(height.argmax()), 30)
+    assert (z + 0.5) * SPACING == pytest.approx(0.1 * gap, abs=SPACING)
+    assert (x + 0.5) * SPACING == pytest.approx(float(across[0, 0]) * 30 * SPACING, abs=SPACING)
+    volume = float(thickness(cap, SPACING, dimensions=3)) * 24 * 30 * SPACING**2
+    excess = 1 + math.pi**2 / 4 * (WIDTH / (2 * radius)) ** 2  # of the diffuse ball, ⟨r³⟩ over R³
+    assert volume == pytest.approx(excess * 2 * math.pi * radius**3 / 3, rel=0.02)
+    with pytest.raises(InputError, match="only there"):
+        nuclei(first, torch.zeros(2).double(), 1e14, radius, 0.0, shape, WIDTH, SPACING)
+    with pytest.raises(InputError, match="only there"):
+        nuclei(first, torch.zeros(2).double(), 1e7, radius, 0.0, shape[1:], WIDTH, SPACING, across[0, :2])

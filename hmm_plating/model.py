@@ -248,7 +248,9 @@ class PlatingModel:
     def _emit(self, surface: transition.State, liquid: Tensor | None) -> tuple[SurfaceShift, Tensor]:
         """Shifts, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
         if self.grid.dimensions == 3:
-            raise InputError("Grid.depth: the shifts of a model are those of a section, leave the depth out; it can grow")
+            raise InputError(
+                "Grid.depth: the shifts of a model are those of a section, leave the depth out; it can grow"
+            )
         fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
         solution = emission.solve(
             fraction,
@@ -311,7 +313,7 @@ class PlatingModel:
     def coords(self) -> dict[str, list[float] | list[int]]:
         """Coordinates of `dims` [m] and the overtones."""
         cell = self.grid.spacing * self.grid.coarsening
-        rows, columns = (count // self.grid.coarsening for count in self.grid.shape)
+        rows, columns = (count // self.grid.coarsening for count in self.grid.shape[-2:])
         return {
             "y": [(row + 0.5) * cell for row in range(rows)],
             "x": [(column + 0.5) * cell for column in range(columns)],

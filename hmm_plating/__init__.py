@@ -10,6 +10,7 @@ from hmm_plating import emission, inference, morphology, recording, report, tran
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import filter_recording
 from hmm_plating.grid import Grid
+from hmm_plating.grow_surface import grow_surface
 from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.model import PlatingModel
@@ -32,6 +33,7 @@ __all__ = [
     "Wandering",
     "emission",
     "filter_recording",
+    "grow_surface",
     "inference",
     "morphology",
     "recording",

@@ -1,13 +1,12 @@
-"""Command line: simulate, filter, report."""
+"""Command line: simulate, grow, filter, report."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -17,14 +16,15 @@ from rich.progress import Progress
 
 from hmm_plating import inference, recording, report
 from hmm_plating.atomic_file import atomic_write, check_folder
+from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, integer, positive
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
+from hmm_plating.grow_command import add_grow
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
 SQUARE_CENTIMETRE = 1e-4  # m²
-MILLIAMPERE_PER_SQUARE_CENTIMETRE = 10.0  # A/m²
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,25 +63,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def _integer(minimum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isdecimal() and minimum <= int(text) < 2**63):
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
-        return int(text)
-
-    return parse
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hmm-plating",
@@ -99,16 +80,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     simulate.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
     simulate.add_argument("--output", required=True, metavar="FOLDER", help="folder to write the files into")
-    simulate.add_argument("--seed", type=_integer(0), default=0, help="random seed (default 0)")
+    simulate.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
     simulate.add_argument(
-        "--cycles", type=_integer(0), default=1, help="plate/strip cycles before the last plating (default 1)"
+        "--cycles", type=integer(0), default=1, help="plate/strip cycles before the last plating (default 1)"
     )
-    simulate.add_argument("--current", type=_positive, default=1.0, metavar="MA", help="current density in mA/cm² (1)")
-    simulate.add_argument("--plating-time", type=_positive, default=60.0, metavar="S", help="seconds of plating (60)")
+    simulate.add_argument("--current", type=positive, default=1.0, metavar="MA", help="current density in mA/cm² (1)")
+    simulate.add_argument("--plating-time", type=positive, default=60.0, metavar="S", help="seconds of plating (60)")
     simulate.add_argument("--stripping-time", type=float, default=55.0, metavar="S", help="seconds of stripping (55)")
-    simulate.add_argument("--sampling", type=_positive, default=0.5, metavar="S", help="sampling interval in s (0.5)")
-    simulate.add_argument("--area", type=_positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    simulate.add_argument("--sampling", type=positive, default=0.5, metavar="S", help="sampling interval in s (0.5)")
+    simulate.add_argument("--area", type=positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
     simulate.set_defaults(run=_simulate)
+
+    add_grow(commands)
 
     filter_ = commands.add_parser(
         "filter",
@@ -122,28 +105,28 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
     filter_.add_argument(
         "--particles",
-        type=_integer(1),
+        type=integer(1),
         default=DEFAULT_PARTICLES,
         metavar="N",
         help=f"particles of each chain ({DEFAULT_PARTICLES})",
     )
     filter_.add_argument(
         "--chains",
-        type=_integer(1),
+        type=integer(1),
         default=DEFAULT_CHAINS,
         metavar="C",
         help=f"independent filters, whose draws together show what each alone does not know ({DEFAULT_CHAINS})",
     )
-    filter_.add_argument("--seed", type=_integer(0), default=0, help="random seed (default 0)")
+    filter_.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
     filter_.add_argument(
         "--withhold", type=int, action="append", default=[], metavar="N", help="overtone to hide from the filter"
     )
-    filter_.add_argument("--interval", type=_positive, default=2.0, metavar="S", help="filter step in s (2)")
-    filter_.add_argument("--area", type=_positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    filter_.add_argument("--interval", type=positive, default=2.0, metavar="S", help="filter step in s (2)")
+    filter_.add_argument("--area", type=positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
     filter_.add_argument(
         "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
     )
-    filter_.add_argument("--checkpoint-interval", type=_integer(1), default=20, metavar="STEPS", help="(20)")
+    filter_.add_argument("--checkpoint-interval", type=integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")
     filter_.set_defaults(run=_filter)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import arviz
@@ -19,10 +17,10 @@ from hmm_plating.inference.progress import Progress
 from hmm_plating.instrument import Drive, lagged
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import require_electrochemistry
+from hmm_plating.versions import versions
 
 DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 10  # defaults of a run
 PREDICTIVE_DRAWS = 800  # of all chains
-PACKAGES = ("hmm_plating", "torch", "pyro-ppl", "numpy", "numba", "arviz", "xarray")
 
 
 def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
@@ -161,6 +159,6 @@ def filter_recording(
         electrolyte_viscosity=model.electrolyte.viscosity,
         fundamental_frequency=model.resonator.fundamental_frequency,
         resonator_impedance=model.resonator.impedance,
-        versions=" ".join([f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
+        versions=versions(),
     )
     return idata

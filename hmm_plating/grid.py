@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hmm_plating import transition
 from hmm_plating.errors import InputError
@@ -56,3 +56,9 @@ class Grid:
     def interface(self) -> transition.Interface:
         """Of the phase field."""
         return transition.Interface(self.interface_width, self.spacing, self.dimensions)
+
+    def in_dimensions(self, dimensions: int) -> Grid:
+        """The section of a box, or the box of a section, as deep as it is wide where it has no depth yet."""
+        if dimensions == 2:
+            return replace(self, depth=None)
+        return replace(self, depth=self.width if self.depth is None else self.depth)

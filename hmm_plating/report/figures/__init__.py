@@ -3,6 +3,7 @@
 Units are the field's: Hz, 1e-6, nm, mA/cm². Dark bands hold 50 %, light bands 90 % of the draws. Plating is shaded.
 """
 
+from hmm_plating.report.figures.growth import growth_animation, growth_figure
 from hmm_plating.report.figures.over_time import (
     PARAMETERS,
     QUANTITIES,
@@ -26,6 +27,8 @@ __all__ = [
     "cycle_figure",
     "drive_figure",
     "filter_figure",
+    "growth_animation",
+    "growth_figure",
     "interval_figure",
     "morphology_figure",
     "overtone_colours",

@@ -32,6 +32,7 @@ DESCRIPTIONS = {
     "base_thickness": ("m", "metal below row 0 of the box"),
     "overpotential": ("V", "of the metal at the end of the step, 0 on a bare crystal"),
     "side_charge": ("C m-2", "charge of other reactions, the wetting layer included, cathodic positive"),
+    "deferred_charge": ("C m-2", "charge not yet turned into metal; negative: of nuclei, still to flow"),
     "surface_concentration": ("1", "of the cation at the surface, relative to the bulk"),
     "nucleation_density": ("m-2", "parameter: nuclei per area"),
     "nucleus_radius": ("m", "parameter: median radius of the nuclei"),
@@ -95,7 +96,7 @@ def grow_surface(
             except DepletionError as error:
                 message = f"{step * interval + error.time:.4g} s after the start: {error}"
                 raise DepletionError(message, error.time) from error
-            described.append(model.describe(state))
+            described.append(model.describe(state) | {"deferred_charge": state["deferred_charge"]})
             for index in np.flatnonzero(kept == step):
                 fields[index] = state["order_parameter"][0].numpy()
             if progress is not None:

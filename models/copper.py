@@ -16,6 +16,15 @@ VISCOSITY = 1.35e-3  # Pa s, used where the recording does not tell
 
 GRID = hp.Grid(width=384e-9, height=192e-9, spacing=4e-9, interface_width=16e-9, coarsening=2)
 
+# of Cu²⁺; the acid carries the current
+TRANSPORT = hp.Transport(
+    concentration=500.0,  # mol/m³
+    # 7.1e-10 at infinite dilution (CRC Handbook), times the ratio of water's viscosity to this bath's
+    diffusivity=4.7e-10,
+    layer_thickness=150e-6,  # an assumption: natural convection at an upright electrode leaves 100 to 300 µm
+    conductivity=30.0,  # S/m, an estimate: 1 mol/l H2SO4 has about 40, copper sulfate lowers it
+)
+
 SURFACE = {
     # an assumption: so dense that most islands meet at a mean thickness near 0.4 of their spacing, some 15 nm
     "nucleation_density": hp.Wandering(dist.LogNormal(math.log(1 / 40e-9**2), 0.7), correlation_time=300.0),
@@ -40,6 +49,7 @@ def plating_model(recording):
         grid=GRID,
         parameters=SURFACE,
         instrument=INSTRUMENT,
+        transport=TRANSPORT,
     )
 
 

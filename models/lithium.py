@@ -17,6 +17,15 @@ VISCOSITY = 3.5e-3  # Pa s, used where the recording does not tell
 # 600 C/m² (1 mA/cm² for 60 s) are 81 nm of dense lithium and several times that of moss: a higher box than for zinc
 GRID = hp.Grid(width=1.024e-6, height=0.64e-6, spacing=8e-9, interface_width=32e-9, coarsening=2)
 
+# of 1 mol/l LiPF6 in PC/EC/DMC at 25 °C (Valøen and Reimers, J. Electrochem. Soc. 152 (2005) A882)
+TRANSPORT = hp.Transport(
+    concentration=1000.0,  # mol/m³
+    diffusivity=3.2e-10,  # m²/s
+    layer_thickness=200e-6,  # an assumption: a cell without flow, natural convection leaves 100 to 300 µm
+    conductivity=1.0,  # S/m
+    transference_number=0.38,
+)
+
 SURFACE = {
     # nuclei get smaller and denser with overpotential (Pei et al., Nano Lett. 17 (2017) 1132): a wide prior
     "nucleation_density": hp.Wandering(dist.LogNormal(math.log(1 / 300e-9**2), 1.0), correlation_time=300.0),
@@ -41,6 +50,7 @@ def plating_model(recording):
         grid=GRID,
         parameters=SURFACE,
         instrument=INSTRUMENT,
+        transport=TRANSPORT,
     )
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 import xarray as xr
+from cli_runs import Outcome
 from small_recording import PROTOCOL, Simulated
 
 from hmm_plating import PlatingModel, simulate_recording
+from hmm_plating.cli import main
 from hmm_plating.model_file import load_model_file
 from hmm_plating.recording import write
 
@@ -38,3 +40,18 @@ def simulated(build: Callable[[xr.Dataset], PlatingModel], tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("recording")
     write(recording, folder)
     return Simulated(recording, truth, folder)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """The command line, as words."""
+
+    def run(*words: str | Path) -> Outcome:
+        capsys.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as error:  # how argparse ends
+            code = int(error.code or 0)
+        return Outcome(code, *capsys.readouterr())
+
+    return run

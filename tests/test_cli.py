@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import arviz
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from cli_runs import Outcome, refused, untouched
 from small_recording import Simulated
 
 from hmm_plating import PlatingModel, emission, inference
@@ -25,25 +26,6 @@ from hmm_plating.cli import main
 
 Change = Callable[[dict[str, pd.DataFrame]], Any]
 FILES = {"qcmd": "qcmd.xlsx", "echem": "echem.xlsx", "air": "quartz_in_air.xlsx"}
-
-
-class Outcome(NamedTuple):
-    code: int
-    output: str
-    error: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def run(*words: str | Path) -> Outcome:
-        capsys.readouterr()
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as error:  # how argparse ends
-            code = int(error.code or 0)
-        return Outcome(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -68,31 +50,6 @@ def result(simulated: Simulated, small_model: Path, tmp_path_factory: pytest.Tem
     return output
 
 
-def refused(outcome: Outcome, *expected: str) -> None:
-    """Exactly one line on standard error, which says all of this, and exit code 2."""
-    assert outcome.code == 2, outcome
-    assert outcome.output == ""
-    assert outcome.error.count("\n") == 1
-    assert outcome.error.endswith("\n")
-    assert outcome.error.startswith("hmm-plating")
-    assert ": error: " in outcome.error
-    assert "Trace Shapes" not in outcome.error
-    for words in expected:
-        assert words in outcome.error
-
-
-@contextmanager
-def untouched(folder: Path) -> Iterator[None]:
-    """Nothing is written, removed or changed in the folder."""
-
-    def contents() -> dict[Path, bytes | None]:
-        return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-    before = contents()
-    yield
-    assert contents() == before
-
-
 def assert_equal(one: Path, other: Path) -> None:
     """The same numbers, to the last digit, in every group."""
     first, second = inference.load(one), inference.load(other)
@@ -109,7 +66,7 @@ def assert_equal(one: Path, other: Path) -> None:
 def test_without_arguments_shows_the_help(run: Callable[..., Outcome]) -> None:
     code, output, error = run()
     assert (code, error) == (0, "")
-    assert all(command in output for command in ("simulate", "filter", "report"))
+    assert all(command in output for command in ("simulate", "grow", "filter", "report"))
 
 
 def test_tells_its_version(run: Callable[..., Outcome]) -> None:
@@ -118,7 +75,7 @@ def test_tells_its_version(run: Callable[..., Outcome]) -> None:
     assert output.startswith("hmm-plating 0.")
 
 
-@pytest.mark.parametrize("command", ["simulate", "filter", "report"])
+@pytest.mark.parametrize("command", ["simulate", "grow", "filter", "report"])
 def test_every_command_has_help(run: Callable[..., Outcome], command: str) -> None:
     code, output, error = run(command, "--help")
     assert (code, error) == (0, "")
@@ -583,7 +540,7 @@ def test_a_model_that_fails_says_where(
         refused(run(command, *words, "--output", tmp_path / "out.nc"), *expected)
 
 
-@pytest.mark.parametrize("command", ["filter", "simulate"])
+@pytest.mark.parametrize("command", ["filter", "simulate", "grow"])
 def test_a_model_that_does_not_exist_is_refused(
     run: Callable[..., Outcome], files: list[str | Path], tmp_path: Path, command: str
 ) -> None:

@@ -37,6 +37,19 @@ print(json.dumps({
 }))
 """
 
+GROWN = """
+import json
+print(json.dumps({
+    "thickness": film["thickness"].sel(time=[60.0, 120.0]).values.tolist(),
+    "unaccounted": float(abs(rest).max()),
+    "depletion": {kind: 1 - float(growth["surface_concentration"].min()) for kind, growth in growths.items()},
+    "plated": {kind: float(growth["thickness"][-1]) for kind, growth in growths.items()},
+    "branching": table.to_dict("index"),
+    "autograd": sensitivity["autograd"].tolist(),
+    "differences": sensitivity["differences"].tolist(),
+}))
+"""
+
 
 def run(path: Path, facts: str) -> tuple[dict[str, Any], int]:
     """Execute a notebook; returns what the code `facts`, run after its last cell, prints as JSON, and its pictures."""
@@ -82,3 +95,20 @@ def test_what_the_crystal_feels():
     assert facts["most"] > 3
     # the same table: grooves across and along the shear, egg crate
     assert list(facts["dimensions"].values()) == pytest.approx([-14.827, -6.699, -8.113], rel=0.03)
+
+
+@pytest.mark.slow
+def test_grow_a_dendrite():
+    facts, pictures = run(NOTEBOOKS / "03-grow-a-dendrite.ipynb", GROWN)
+    assert pictures == 3
+    # 2400 C/m² less the wetting layer, at an efficiency of 0.92 to 1; 1 mAh/cm² of copper is 1.323 µm
+    whole = 2400 / 36000 * 1.323e-6
+    assert 0.9 * whole < facts["thickness"][0] < whole
+    assert facts["thickness"][1] < 0.1e-9
+    assert facts["unaccounted"] < 1e-9
+    assert facts["depletion"]["pulsed"] > 1.2 * facts["depletion"]["direct"] > 0.1
+    assert facts["plated"]["pulsed"] == pytest.approx(facts["plated"]["direct"], rel=0.02)
+    low, high = facts["branching"]["low"], facts["branching"]["high overpotential"]
+    assert low["dendrite height [µm]"] < 2.5 < 12 < high["dendrite height [µm]"]
+    assert high["solid fraction"] < 0.8 < low["solid fraction"]
+    assert facts["autograd"] == pytest.approx(facts["differences"], rel=1e-3)

@@ -17,9 +17,10 @@ from hmm_plating.report.figures.over_time import (
 )
 from hmm_plating.report.figures.per_cycle import cycle_figure
 from hmm_plating.report.figures.sections import surface_figure, velocity_figure
-from hmm_plating.report.figures.surfaces import morphology_figure
+from hmm_plating.report.figures.surfaces import METAL_IN_LIQUID, morphology_figure
 
 __all__ = [
+    "METAL_IN_LIQUID",
     "PARAMETERS",
     "QUANTITIES",
     "SURFACE",

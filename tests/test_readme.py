@@ -13,7 +13,12 @@ from hmm_plating import cli, inference
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # options that make the same commands short: argparse takes an option's last value
-SHORT = {"simulate": "--cycles 0 --plating-time 8 --sampling 2", "filter": "--particles 4 --chains 2", "report": ""}
+SHORT = {
+    "simulate": "--cycles 0 --plating-time 8 --sampling 2",
+    "filter": "--particles 4 --chains 2",
+    "report": "",
+    "grow": "",
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -59,7 +64,7 @@ def test_commands_and_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     (tmp_path / "models").symlink_to(ROOT / "models")
     commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
     assert [words[:2] for words in commands] == [
-        ["hmm-plating", name] for name in ("simulate", "filter", *["report"] * 2)
+        ["hmm-plating", name] for name in ("simulate", "filter", *["report"] * 2, "grow")
     ]
     for words in commands:
         assert cli.main([*words[1:], *SHORT[words[1]].split()]) == 0, words

@@ -117,9 +117,13 @@ class _View:
         y = growth["y"].values
         spacing = 2 * y[0]
         self.size = {axis: 1e9 * spacing * field.sizes[axis] for axis in field.dims[1:]}
-        height = surface_height(torch.as_tensor(self.fields, dtype=torch.float64), spacing, dimensions=dimensions)
         columns = tuple(range(1, dimensions))
-        self.heights = self.base[(..., *(None,) * (dimensions - 1))] + 1e9 * height.numpy()
+        self.heights = np.stack(  # one at a time: in three dimensions all of them hardly fit in memory
+            [
+                base + 1e9 * surface_height(torch.as_tensor(field).double(), spacing, dimensions=dimensions).numpy()
+                for base, field in zip(self.base, self.fields, strict=True)
+            ]
+        )
         self.highest = float(self.heights.max())
         bottom = float(self.base[0]) + self.size["y"]
         self.top = min(

@@ -24,6 +24,7 @@ from hmm_plating.simulate_recording import Protocol
 
 _STRIPPING_TIME = 55.0  # s, that of `simulate`
 _RESOLUTION = 200  # dots per inch of a film strip
+_DIGITS = 5  # of the phase field in a file: more are noise, which makes files four times larger
 
 
 def add_grow(commands: Any) -> None:
@@ -109,6 +110,8 @@ def _grow(options: argparse.Namespace) -> None:
         )
     growth.attrs.update(command=options.command_line, model=str(options.model), model_text=model_text)
     drawn = [(path, _drawn(growth, path.suffix)) for path in figures]
+    pictures = growth["order_parameter"]
+    pictures.values = pictures.values.round(_DIGITS)
     with atomic_write(output) as temporary:
         compressed = {name: {"zlib": True} for name in growth.data_vars}
         growth.to_netcdf(temporary, engine="h5netcdf", encoding=compressed)

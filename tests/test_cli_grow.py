@@ -42,6 +42,10 @@ def test_writes_the_growth_and_its_figures(
     with xr.open_dataset(tmp_path / "growth.nc", engine="h5netcdf") as growth:
         assert growth["current_density"].values.tolist() == [-20.0] * 6 + [20.0] * 4 + [-20.0] * 6
         assert growth["order_parameter"].sizes == {"picture_time": 5, "y": 24, "x": 32}
+        field = growth["order_parameter"]
+        assert (field.dtype, field.attrs["units"]) == (np.float32, "1")
+        held = field.mean(("y", "x")) * 96e-9 + growth["base_thickness"].sel(time=field["picture_time"]).values
+        np.testing.assert_allclose(held, growth["thickness"].sel(time=field["picture_time"]), rtol=0, atol=1e-13)
         names = ("thickness", "roughness", "dendrite_height", "coverage", "base_thickness", "overpotential")
         assert {*names, "side_charge", "charge_density", "solid_volume_fraction"} <= set(growth)
         assert growth.attrs["command"].startswith("hmm-plating grow --model")

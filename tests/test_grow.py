@@ -145,8 +145,8 @@ def test_a_model_reports_the_concentration(model: PlatingModel) -> None:
         torch.manual_seed(0)
         both = [replace(model, transport=transport) for transport in (None, BATH)]
         both[1].init(state)
-        both[1].grow(state, -20.0, 2.0)
-        both[1].grow(state, -20.0, 2.0)
+        for _ in range(5):  # nuclei are placed ahead of their charge
+            both[1].grow(state, -20.0, 2.0)
     assert "surface_concentration" not in both[0].describe(state)
     told = both[1].describe(state)["surface_concentration"]
     assert told.shape == (3,)

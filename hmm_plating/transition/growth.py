@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hmm_plating.errors import InputError
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import diffusion_layer, kernels, reference, rollout
 from hmm_plating.transition.interface import Parameters
@@ -126,6 +127,11 @@ def _check_status(progress: reference.Progress, demand: Tensor, duration: float,
     """Raise what stopped a particle."""
     if bool((progress.status == kernels.NOT_CONVERGED).any()):
         raise ArithmeticError("concentration or potential in the box did not converge")
+    if bool((progress.status == kernels.STIFF).any()):
+        raise InputError(
+            "the reaction is too fast to follow the concentration in the box: take a shorter step, a weaker drive, or "
+            "Transport(resolved=False), which takes the concentration at the box top"
+        )
     depleted = progress.status == kernels.DEPLETED
     if bool(depleted.any()) and parameters.transport is not None:
         time = torch.where(depleted, duration - progress.time_left, math.inf)

@@ -27,7 +27,7 @@ from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
 from hmm_plating.transition.elliptic_torch import elliptic_solve
 from hmm_plating.transition.interface import Parameters
-from hmm_plating.transition.kernels import DEPLETED
+from hmm_plating.transition.kernels import DEPLETED, SHORTEST, STIFF
 from hmm_plating.transition.kernels.box import FEEDBACK, TOLERANCE
 from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP, FLAT_SLOPE
 from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION
@@ -314,7 +314,10 @@ def advance(
         with torch.no_grad():
             limit = largest_substep(relaxation, speed, diffusivity, c)
             if inside is not None:
-                limit = torch.minimum(limit, longest_coupled(low, overpotential, c, xi.shape[-c.dimensions :]))
+                coupled = longest_coupled(low, overpotential, c, xi.shape[-c.dimensions :])
+                status = torch.where(running & (coupled < SHORTEST * time_left), STIFF * one, status)
+                running = running & (status == 0)
+                limit = torch.minimum(limit, coupled)
             count = torch.ceil(torch.where(running, time_left / limit, one)).clamp(min=1)
         if galvanostatic:
             y = galvanostatic_overpotential(cathodic, anodic, rate - noise_rate - relaxation * force_rate, alpha)

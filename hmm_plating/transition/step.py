@@ -110,7 +110,9 @@ def _advance(
             flux = plating * supply - stripping
         # the noise velocity is held over the whole step
         own_noise = noise * math.sqrt(piece / duration)
-        after, stored = grow(state, flux * piece / ions, None, piece, own_noise, parameters, supply, backend)
+        # without resolving the box, the flux is known as well as the overpotential, and safe from depletion
+        given = overpotential if transport.resolved else None
+        after, stored = grow(state, flux * piece / ions, given, piece, own_noise, parameters, supply, backend)
         consumed = ions * (_thickness(after, parameters) - _thickness(state, parameters))
         flux = (consumed + transport.concentration * stored / (1 - transport.transference_number)) / piece
         layer = diffusion_layer.advance(profile, flux, piece, transport, valence)

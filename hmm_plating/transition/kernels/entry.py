@@ -19,7 +19,8 @@ from hmm_plating.transition.kernels.geometry import Work, add_row, fill_distance
 from hmm_plating.transition.kernels.reverse import Adjoints, pace_reverse, rates_reverse, update_reverse
 from hmm_plating.transition.kernels.substep import apply_rates, fill_all_force, fill_rates, set_pace
 
-DEPLETED, NOT_CONVERGED = 1.0, 2.0
+DEPLETED, NOT_CONVERGED, STIFF = 1.0, 2.0, 3.0
+SHORTEST = 1e-7  # sub-step, relative to what is left
 
 
 @called
@@ -97,6 +98,9 @@ def advance(field, inside, progress, noise, c, grid, on_base, rows, most):
         coupled = progress[1]
         if inside is not None:
             coupled = longest_coupled(progress[1], sums, progress[2], c, lateral_wave_number(field))
+            if coupled < SHORTEST * progress[1]:
+                progress[4] = STIFF
+                break
             copy_to(xi, former)
         pace = set_pace(sums, progress[0], progress[1], progress[2], coupled, c, grid)
         progress[0] -= apply_rates(xi, noise, pace, c, grid, work)

@@ -17,7 +17,7 @@ from hmm_plating.transition.kernels.elliptic import reached, solve
 from hmm_plating.transition.kernels.multigrid import LEAK, Workspace, workspace
 from hmm_plating.transition.kernels.substep import ALPHA, DIFFUSIVITY, EXCHANGE, OHMIC, RATIO, SUPPLY
 
-TOLERANCE, MOST = 1e-9, 60
+TOLERANCE, MOST = 1e-8, 60
 FEEDBACK = 0.5  # of the rates on themselves through one sub-step's change of the concentration
 
 

@@ -18,7 +18,7 @@ from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import LinearOperator, cg, splu
 from turns import seconds
 
-from hmm_plating.transition import elliptic
+from hmm_plating.transition.kernels import elliptic
 
 KINDS = ("flat film", "bumps", "dendrites", "islands")
 SHAPES = ((1, 64, 128), (32, 32, 32), (64, 64, 64))

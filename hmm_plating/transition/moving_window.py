@@ -27,7 +27,7 @@ def must_shift(order_parameter: Tensor, base_rows: Tensor, margin: int) -> tuple
 
 def shift_window(
     order_parameter: Tensor, base_rows: Tensor, margin: int, spacing: float
-) -> tuple[Tensor, Tensor, bool]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Move the window of each particle that needs it; the metal, Σξ plus base, is conserved to round-off.
 
     Args:
@@ -37,19 +37,19 @@ def shift_window(
         spacing: [m], for the message.
 
     Returns:
-        The new order parameter and base, and whether anything moved.
+        The new order parameter and base, and by how many rows each window moved up (particle,).
 
     Raises:
         InputError: a deposit spans the box, so that no solid row can leave or no metal can come back.
     """
     too_high, too_low = must_shift(order_parameter, base_rows, margin)
     if not bool((too_high | too_low).any()):
-        return order_parameter, base_rows, False
+        return order_parameter, base_rows, torch.zeros_like(too_high, dtype=torch.int64)
     if order_parameter.ndim == 4:  # rows of (z, x)
         particles, depth, height, width = order_parameter.shape
         rows_first = order_parameter.transpose(1, 2).reshape(particles, height, depth * width)
-        shifted, base_rows, moved = shift_window(rows_first, base_rows, margin, spacing)
-        return shifted.reshape(particles, height, depth, width).transpose(1, 2), base_rows, moved
+        shifted, base_rows, rise = shift_window(rows_first, base_rows, margin, spacing)
+        return shifted.reshape(particles, height, depth, width).transpose(1, 2), base_rows, rise
     rows, columns = order_parameter.shape[1:]
     index = torch.arange(rows, device=order_parameter.device)
     metal_row = (order_parameter > 0.5).any(-1)
@@ -82,4 +82,20 @@ def shift_window(
         torch.where((index < leaving[:, None])[..., None], order_parameter, 0 * order_parameter).sum((-2, -1)) / columns
     )
     base_rows = torch.where(entering > 0, torch.where(complete, 0 * base_rows, base_rows - entering), base_rows + left)
-    return shifted, base_rows, True
+    return shifted, base_rows, leaving - entering
+
+
+def follow_window(field: Tensor, rise: Tensor, fill: Tensor) -> Tensor:
+    """Another field (particle, …, y, x) in the moved window; rows new in it take the value `fill` (particle,).
+
+    Args:
+        field: of any dimensions between particle and y.
+        rise: of `shift_window`.
+        fill: for liquid and metal alike.
+    """
+    rows = field.shape[-2]
+    source = torch.arange(rows, device=field.device) + rise[:, None]
+    shape = (len(rise), *[1] * (field.ndim - 3), rows, 1)
+    moved = field.gather(-2, source.clamp(0, rows - 1).reshape(shape).expand(field.shape))
+    inside = ((source >= 0) & (source < rows)).reshape(shape)
+    return torch.where(inside, moved, fill.reshape(-1, *[1] * (field.ndim - 1)))

@@ -23,8 +23,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
+from hmm_plating.transition.elliptic_torch import elliptic_solve
 from hmm_plating.transition.interface import Parameters
+from hmm_plating.transition.kernels import DEPLETED, SHORTEST, STIFF
+from hmm_plating.transition.kernels.box import FEEDBACK, TOLERANCE
 from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP, FLAT_SLOPE
 from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION
 from hmm_plating.transition.moving_window import must_shift
@@ -43,6 +47,9 @@ class Coefficients(NamedTuple):
     capillary_length: Tensor  # cells
     transfer_coefficient: Tensor
     supply: Tensor  # c̃ at the box top
+    diffusivity: Tensor  # cells²/s
+    consumption: Tensor  # (1 − t₊) c_s/c0, fall of c̃ where ξ rises by 1
+    ohmic: Tensor  # zF/(RT) zF c_s/σ, s/cell²: curvature of ψ per rate of ξ
     anisotropy_fold: int
     width: float  # ℓ in cells
     dimensions: int
@@ -56,6 +63,8 @@ class Progress(NamedTuple):
     time_left: Tensor
     overpotential: Tensor  # zFη/RT
     substeps: Tensor
+    status: Tensor  # 0, DEPLETED or NOT_CONVERGED
+    inside: Tensor | None  # c̃ and ψ in the box (particle, 2, …), None where they are those at its top
 
 
 def coefficients(
@@ -77,6 +86,11 @@ def coefficients(
     depth = grid.width if grid.dimensions == 2 else grid.spacing
     cell = grid.spacing**2 * depth / grid.width
     thermal = torch.sqrt(3 * BOLTZMANN_CONSTANT * temperature * mobility / (duration * cell))
+    transport, ohmic, consumption = parameters.transport, 0 * exchange, 0 * exchange
+    if transport is not None:
+        density = charge / (parameters.valence * FARADAY_CONSTANT)  # c_s
+        consumption = (1 - rows(transport.transference_number)) * density / rows(transport.concentration)
+        ohmic = charge * grid.spacing**2 / (rows(parameters.kinetic_voltage) * rows(transport.conductivity))
     angle = parameters.anisotropy_fold * rows(parameters.crystal_orientation)
     return Coefficients(
         exchange_velocity=exchange / charge / grid.spacing,
@@ -87,6 +101,9 @@ def coefficients(
         capillary_length=rows(parameters.capillary_length) / grid.spacing,
         transfer_coefficient=rows(parameters.transfer_coefficient),
         supply=rows(supply),
+        diffusivity=rows(1.0 if transport is None else transport.diffusivity) / grid.spacing**2,
+        consumption=consumption,
+        ohmic=ohmic,
         anisotropy_fold=parameters.anisotropy_fold,
         width=grid.width / grid.spacing,
         dimensions=grid.dimensions,
@@ -249,7 +266,7 @@ def advance(
         base_rows: (particle,) rigid metal below row 0.
         margin: rows across the interface width, see `must_shift`.
     """
-    xi, demand, time_left, overpotential, substeps = progress
+    xi, demand, time_left, overpotential, substeps, status, inside = progress
     alpha, beta, width = c.transfer_coefficient, 1 - c.transfer_coefficient, c.width
     axes, sites = tuple(range(-c.dimensions, 0)), xi[0].numel() // xi.shape[-2]
     one = torch.ones((), dtype=xi.dtype, device=xi.device)
@@ -258,20 +275,27 @@ def advance(
     def thickness(field: Tensor) -> Tensor:
         return field.sum(axes) / sites
 
-    def velocity(y: Tensor, shift: Tensor) -> Tensor:
-        return c.exchange_velocity * (c.supply * torch.exp(-alpha * (y + shift)) - torch.exp(beta * (y + shift)))
-
     while True:
         too_high, too_low = must_shift(xi.detach(), base_rows, margin)
-        running = (time_left > 0) & (xi.detach() > 0.5).flatten(1).any(-1) & ~too_high & ~too_low
+        running = (time_left > 0) & (xi.detach() > 0.5).flatten(1).any(-1) & ~too_high & ~too_low & (status == 0)
         if not bool(running.any()):
-            return Progress(xi, demand, time_left, overpotential, substeps)
+            return Progress(xi, demand, time_left, overpotential, substeps, status, inside)
         weight, curvature, stiffness, live = geometry(xi, c)
         shift = per_cell(c.capillary_length, c) * stiffness * curvature
-        cathodic_factor, anodic_factor = torch.exp(-per_cell(alpha, c) * shift), torch.exp(per_cell(beta, c) * shift)
+        supply = per_cell(c.supply, c)
+        richest, poorest = c.supply, c.supply
+        if inside is not None:
+            supply, potential = inside.unbind(1)
+            shift = shift - torch.where(weight > 0, potential, 0 * one)
+            richest = torch.where(weight > 0, supply, 0 * one).amax(axes)
+            poorest = torch.where(weight > 0.5 / width, supply, torch.inf * one).amin(axes)
+        status = torch.where(running & (poorest <= 0), DEPLETED * one, status)
+        running = running & (status == 0)
+        cathodic_factor = supply * torch.exp(-per_cell(alpha, c) * shift)
+        anodic_factor = torch.exp(per_cell(beta, c) * shift)
         force = profile_force(xi, width, c.dimensions) + curvature_cancelling(xi, weight, curvature, width)
         force = torch.where(live, force, 0 * one)
-        cathodic = torch.where(running, c.exchange_velocity * c.supply * thickness(weight * cathodic_factor), one)
+        cathodic = torch.where(running, c.exchange_velocity * thickness(weight * cathodic_factor), one)
         anodic = torch.where(running, c.exchange_velocity * thickness(weight * anodic_factor), one)
         noise_rate, force_rate = thickness(weight * noise_velocity), thickness(force)
         rate = demand / torch.where(running, time_left, one)
@@ -280,28 +304,67 @@ def advance(
             y = galvanostatic_overpotential(cathodic, anodic, rate - noise_rate, alpha)
         low, high = shift.amin(axes), shift.amax(axes)
         interface_noise = c.noise_velocity * torch.where(weight > 0, noise.abs(), 0 * one).amax(axes)
-        speed = torch.maximum(velocity(y, low).abs(), velocity(y, high).abs()) + interface_noise
-        slopes = [
-            c.exchange_velocity * (alpha * c.supply * torch.exp(-alpha * (y + s)) + beta * torch.exp(beta * (y + s)))
-            for s in (low, high)
-        ]
+        plating = [c.exchange_velocity * richest * torch.exp(-alpha * (y + s)) for s in (low, high)]
+        stripping = [c.exchange_velocity * torch.exp(beta * (y + s)) for s in (low, high)]
+        speeds = [(p - s).abs() for p, s in zip(plating, stripping, strict=True)]
+        slopes = [alpha * p + beta * s for p, s in zip(plating, stripping, strict=True)]
+        speed = torch.maximum(*speeds) + interface_noise
         diffusivity = c.capillary_length * stiffness.amax(axes) * torch.maximum(*slopes)
         relaxation = PROFILE_RELAXATION * width * speed + diffusivity
         with torch.no_grad():
             limit = largest_substep(relaxation, speed, diffusivity, c)
+            if inside is not None:
+                coupled = longest_coupled(low, overpotential, c, xi.shape[-c.dimensions :])
+                status = torch.where(running & (coupled < SHORTEST * time_left), STIFF * one, status)
+                running = running & (status == 0)
+                limit = torch.minimum(limit, coupled)
             count = torch.ceil(torch.where(running, time_left / limit, one)).clamp(min=1)
         if galvanostatic:
             y = galvanostatic_overpotential(cathodic, anodic, rate - noise_rate - relaxation * force_rate, alpha)
         substep = torch.where(running, time_left / count, 0 * one)
         deposition = (
-            per_cell(c.exchange_velocity * c.supply * torch.exp(-alpha * y), c) * cathodic_factor
+            per_cell(c.exchange_velocity * torch.exp(-alpha * y), c) * cathodic_factor
             - per_cell(c.exchange_velocity * torch.exp(beta * y), c) * anodic_factor
             + noise_velocity
         )
         change = per_cell(substep, c) * (weight * deposition + per_cell(relaxation, c) * force)
         updated = (xi + change).clamp(0, 1)
-        demand = demand - torch.where(running, thickness(updated) - thickness(xi), 0 * one)
+        growth = torch.where(per_cell(running, c), updated - xi, 0 * one)
+        demand = demand - thickness(growth)
         xi = torch.where(per_cell(running, c), updated, xi)
+        if inside is not None:
+            inside = _advance_box(inside, xi, growth, torch.where(running, substep, one), running, c)
         overpotential = torch.where(running, y, overpotential)
         time_left = torch.where(running & (count > 1), time_left - substep, torch.where(running, 0 * one, time_left))
         substeps = substeps + running
+
+
+def longest_coupled(low: Tensor, overpotential: Tensor, c: Coefficients, cells: torch.Size) -> Tensor:
+    """As `kernels.box.longest_coupled`; the shape of the box ([z,] y, x)."""
+    lateral = [size for size in cells[:-2] if size > 1] + [cells[-1]]
+    least = min(0.5 * math.pi / cells[-2], *(2 * math.pi / size for size in lateral))
+    plating = c.consumption * c.exchange_velocity * torch.exp(-c.transfer_coefficient * (overpotential + low))
+    excess = (plating / (FEEDBACK * c.diffusivity) - least).clamp(min=0)
+    return 1 / (c.diffusivity * excess * excess)
+
+
+def _advance_box(
+    inside: Tensor, xi: Tensor, growth: Tensor, substep: Tensor, running: Tensor, c: Coefficients
+) -> Tensor:
+    """Concentration and potential after a sub-step, `kernels.box`."""
+    if c.dimensions == 2:
+        inside, xi, growth = inside.unsqueeze(-3), xi.unsqueeze(-3), growth.unsqueeze(-3)
+    storage, none = 1 / (c.diffusivity * substep), torch.zeros_like(xi)
+    cells = [value[:, None, None, None] for value in (storage, c.consumption, c.ohmic / substep)]
+    concentration, potential = inside.unbind(1)
+    source = cells[0] * (concentration - cells[1] * growth)
+    concentration_after = elliptic_solve(
+        1 - xi, storage, none, source, c.supply, None, concentration.detach(), TOLERANCE
+    )
+    potential_after = potential
+    if bool((c.ohmic > 0).any()):
+        source = -cells[2] * growth
+        potential_after = elliptic_solve(1 - xi, 0.0, none, source, 0.0, None, potential.detach(), TOLERANCE)
+    after = torch.stack([concentration_after, potential_after], 1)
+    after = torch.where(running[:, None, None, None, None], after, inside)
+    return after.squeeze(-3) if c.dimensions == 2 else after

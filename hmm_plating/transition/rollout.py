@@ -37,16 +37,26 @@ def advance(
 
     Particles are shared among threads; each is advanced serially, so that the result does not depend on their number.
     """
-    field, dtype = progress.order_parameter, progress.order_parameter.dtype
+    field, inside, dtype = progress.order_parameter, progress.inside, progress.order_parameter.dtype
     grid = kernels.Grid(c.width, c.anisotropy_fold, c.dimensions - 2, galvanostatic, anisotropic(c))
-    scalars, coefficients = torch.stack(progress[1:], -1), torch.stack(c[:8], -1)
+    scalars, coefficients = torch.stack(progress[1:6], -1), torch.stack(c[:11], -1)
     volumes = [value if c.dimensions == 3 else value[:, None] for value in (field, noise)]
     arguments = [value.to(torch.float64) for value in (volumes[0], scalars, volumes[1], coefficients)]
+    if inside is not None:
+        arguments.append((inside if c.dimensions == 3 else inside[:, :, None]).to(torch.float64))
     keep = torch.is_grad_enabled() and any(value.requires_grad for value in arguments)
     fixed = _Fixed((base_rows > 0).tolist(), grid, margin, keep)
-    advanced, scalars = (value.to(dtype) for value in _Advance.apply(*arguments, fixed))
-    demand, time_left, overpotential, substeps = scalars.unbind(-1)
-    return Progress(advanced.reshape(field.shape), demand, time_left.detach(), overpotential, substeps.detach())
+    advanced, scalars, *after = (value.to(dtype) for value in _Advance.apply(fixed, *arguments))
+    demand, time_left, overpotential, substeps, status = scalars.unbind(-1)
+    return Progress(
+        advanced.reshape(field.shape),
+        demand,
+        time_left.detach(),
+        overpotential,
+        substeps.detach(),
+        status.detach(),
+        after[0].reshape(inside.shape) if inside is not None else None,
+    )
 
 
 def _copies(*values: Tensor) -> list[np.ndarray]:
@@ -55,19 +65,22 @@ def _copies(*values: Tensor) -> list[np.ndarray]:
 
 
 class _Advance(torch.autograd.Function):
-    """ξ (particle, z, y, x), and demand, time left, overpotential and sub-steps (particle, 4) after the sub-steps."""
+    """What the sub-steps change: ξ (particle, z, y, x), the numbers of `Progress` (particle, 5), and, if given, c̃ and ψ
+    (particle, 2, z, y, x); from these, the noise (particle, z, y, x) and the coefficients (particle, 11).
+    """
 
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
-        fixed: _Fixed = arguments[4]
-        fields, scalars, noise, c = (value.detach().contiguous() for value in arguments[:4])
+    def forward(ctx: Any, fixed: _Fixed, *arguments: Tensor) -> tuple[Tensor, ...]:
+        fields, scalars, noise, c, *inside = (value.detach().contiguous() for value in arguments)
         checkpoints: list[list[np.ndarray]] = []
         stride = _FIRST_STRIDE if fixed.keep else _UNLIMITED
-        present, given = _copies(fields, scalars), (noise.numpy(), c.numpy())
+        present, given = _copies(fields, scalars, *inside), (noise.numpy(), c.numpy())
 
         def run(k: int) -> None:
-            field, progress, own = present[0][k], present[1][k], (given[0][k], given[1][k])
-            kernels.advance(field, progress, *own, fixed.grid, fixed.on_base[k], fixed.margin, stride)
+            field, progress, box = _own(present, k)
+            kernels.advance(
+                field, box, progress, given[0][k], given[1][k], fixed.grid, fixed.on_base[k], fixed.margin, stride
+            )
 
         while True:
             if fixed.keep:
@@ -80,19 +93,43 @@ class _Advance(torch.autograd.Function):
                 break
         ctx.checkpoints, ctx.stride, ctx.fixed = checkpoints, stride, fixed
         ctx.save_for_backward(noise, c)
-        return torch.from_numpy(present[0]), torch.from_numpy(present[1])
+        return tuple(torch.from_numpy(value) for value in present)
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
         fixed: _Fixed = ctx.fixed
         noise, c = (value.numpy() for value in ctx.saved_tensors)
-        results = [*_copies(*given), np.zeros_like(noise), np.zeros_like(c)]
+        results, by_noise, by_c = _copies(*given), np.zeros_like(noise), np.zeros_like(c)
+        solved = [True] * len(noise)
 
         def run(k: int, start: list[np.ndarray]) -> None:
-            own = [array[k] for array in (*start, noise, c)]
-            by = [array[k] for array in results]
-            kernels.reverse(*own, fixed.grid, fixed.on_base[k], fixed.margin, ctx.stride, *by)
+            field, progress, box = _own(start, k)
+            by_field, by_progress, by_box = _own(results, k)
+            solved[k] &= kernels.reverse(
+                field,
+                box,
+                progress,
+                noise[k],
+                c[k],
+                fixed.grid,
+                fixed.on_base[k],
+                fixed.margin,
+                ctx.stride,
+                by_field,
+                by_box,
+                by_progress,
+                by_noise[k],
+                by_c[k],
+            )
 
         for start in reversed(ctx.checkpoints):
             in_threads(run, [(k, start) for k in range(len(noise))])
-        return *(torch.from_numpy(value) for value in results), None
+        if not all(solved):
+            raise ArithmeticError("a solve for the adjoint of concentration or potential did not converge")
+        by_fields, by_scalars, *by_inside = (torch.from_numpy(value) for value in results)
+        return None, by_fields, by_scalars, torch.from_numpy(by_noise), torch.from_numpy(by_c), *by_inside
+
+
+def _own(values: list[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """One particle's fields, numbers, and box if there is one."""
+    return values[0][k], values[1][k], values[2][k] if len(values) > 2 else None

@@ -29,6 +29,9 @@ class State(NamedTuple):
             metal negative.
         diffusion_layer: c̃ (..., node), the concentration of the cation relative to the bulk's from the surface (entry
             0) to the bulk, as `transition.diffusion_layer` has it; 1 without `Parameters.transport`.
+        concentration: c̃ in the box, of the shape of the order parameter; or without entries (..., 0), where it is that
+            at the top.
+        potential: ψ = zFφ/(RT) of the electrolyte less that at the box top, likewise.
     """
 
     order_parameter: Tensor
@@ -37,6 +40,8 @@ class State(NamedTuple):
     deferred_charge: Tensor
     side_charge: Tensor
     diffusion_layer: Tensor
+    concentration: Tensor
+    potential: Tensor
 
 
 def initial_state(order_parameter: Tensor, dimensions: int = 2) -> State:
@@ -55,7 +60,8 @@ def initial_state(order_parameter: Tensor, dimensions: int = 2) -> State:
     if not bool(((order_parameter >= 0) & (order_parameter <= 1)).all()):
         raise InputError("order_parameter must lie in [0, 1]: 1 metal, 0 liquid")
     zero = torch.zeros(order_parameter.shape[:-dimensions], dtype=order_parameter.dtype, device=order_parameter.device)
-    return State(order_parameter, zero, zero, zero, zero, torch.ones(*zero.shape, NODES).to(zero))
+    none = zero[..., None][..., :0]
+    return State(order_parameter, zero, zero, zero, zero, torch.ones(*zero.shape, NODES).to(zero), none, none)
 
 
 def add_metal(state: State, order_parameter: Tensor, parameters: Parameters) -> State:

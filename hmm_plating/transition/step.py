@@ -93,7 +93,7 @@ def _advance(
     _check(state, duration, noise, parameters.interface.dimensions, backend)
     transport = parameters.transport
     if transport is None:
-        return grow(state, demand, overpotential, duration, noise, parameters, 1.0, backend)
+        return grow(state, demand, overpotential, duration, noise, parameters, 1.0, backend)[0]
     valence = parameters.valence
     ions = _per_particle("charge_per_volume", parameters.charge_per_volume, state) / (valence * FARADAY_CONSTANT)
     if overpotential is None:  # where depletion comes, the message tells when in the whole step
@@ -110,8 +110,11 @@ def _advance(
             flux = plating * supply - stripping
         # the noise velocity is held over the whole step
         own_noise = noise * math.sqrt(piece / duration)
-        after = grow(state, flux * piece / ions, None, piece, own_noise, parameters, supply, backend)
-        flux = ions * (_thickness(after, parameters) - _thickness(state, parameters)) / piece
+        # without resolving the box, the flux is known as well as the overpotential, and safe from depletion
+        given = overpotential if transport.resolved else None
+        after, stored = grow(state, flux * piece / ions, given, piece, own_noise, parameters, supply, backend)
+        consumed = ions * (_thickness(after, parameters) - _thickness(state, parameters))
+        flux = (consumed + transport.concentration * stored / (1 - transport.transference_number)) / piece
         layer = diffusion_layer.advance(profile, flux, piece, transport, valence)
         state, rest = after._replace(diffusion_layer=layer), rest - piece if piece < rest else 0.0
     return state if overpotential is None else state._replace(overpotential=overpotential)
@@ -184,10 +187,17 @@ def _check(state: State, duration: float, noise: Tensor, dimensions: int, backen
     shape = state.order_parameter.shape
     if noise.shape != shape:
         raise InputError(f"noise must have the shape {tuple(shape)} of the order parameter, got {tuple(noise.shape)}")
+    batch = shape[:-dimensions]
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "order_parameter": [shape],
+        "diffusion_layer": [(*batch, diffusion_layer.NODES)],
+        "concentration": [shape, (*batch, 0)],
+        "potential": [shape, (*batch, 0)],
+    }
     for name, value in state._asdict().items():
-        expected = (*shape[:-dimensions], diffusion_layer.NODES) if name == "diffusion_layer" else shape[:-dimensions]
-        if name != "order_parameter" and value.shape != expected:
-            raise InputError(f"State.{name} must have the shape {tuple(expected)}, got {tuple(value.shape)}")
+        allowed = shapes.get(name, [batch])
+        if tuple(value.shape) not in [tuple(expected) for expected in allowed]:
+            raise InputError(f"State.{name} must have the shape {tuple(allowed[0])}, got {tuple(value.shape)}")
     if not (isinstance(duration, int | float) and math.isfinite(duration) and duration > 0):
         raise InputError(f"duration must be a positive number of seconds, got {duration!r}")
     if not bool(torch.isfinite(noise).all() & torch.isfinite(state.order_parameter).all()):

@@ -40,6 +40,8 @@ class Transport:
         conductivity: σ, of the electrolyte [S/m]; infinite: no ohmic drop.
         transference_number: t₊, the cation's share of the current in the bulk, in [0, 1); 0 with a supporting
             electrolyte.
+        resolved: solve for concentration and potential inside the box of the phase field, too; otherwise they are those
+            at its top, which is right while the current is far below zFDc0 over the height of the box.
 
     Raises:
         InputError: a value is not positive, or of a magnitude that suggests another unit.
@@ -50,6 +52,7 @@ class Transport:
     layer_thickness: Tensor | float
     conductivity: Tensor | float = math.inf
     transference_number: Tensor | float = 0.0
+    resolved: bool = True
 
     def __post_init__(self) -> None:
         for name, low, high, unit, hint in _MAGNITUDES:

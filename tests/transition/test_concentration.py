@@ -1,5 +1,6 @@
 """Kinetics and diffusion together: equilibrium, Tafel's law, and depletion through the layer above a box of 1 µm."""
 
+import dataclasses
 import math
 
 import pytest
@@ -15,12 +16,14 @@ WATER = Electrolyte(density=997.05, viscosity=0.890e-3)
 INTERFACE = Interface(100e-9, 25e-9)
 LITHIUM_SALT = Transport(concentration=1e3, diffusivity=3.197e-10, layer_thickness=2e-3)  # deep: 2 mm
 
+UNRESOLVED = dataclasses.replace(LITHIUM_SALT, resolved=False)
+
 
 def flat(rows=40):
     return film(torch.full((4,), 300e-9, dtype=torch.float64), rows, INTERFACE.width, INTERFACE.spacing)
 
 
-def parameters(metal=None, transport=LITHIUM_SALT, **changes):
+def parameters(transport=LITHIUM_SALT, metal=None, **changes):
     return Parameters.from_materials(metal or Metal.lithium(), WATER, INTERFACE, transport=transport, **changes)
 
 
@@ -49,14 +52,14 @@ def test_one_long_step_ends_where_many_short_ones_do():
     long = step(state, -100.0, 150.0, 0 * state.order_parameter, p)
     for _ in range(50):
         state = step(state, -100.0, 3.0, 0 * state.order_parameter, p)
-    assert float(long.diffusion_layer[0]) == pytest.approx(float(state.diffusion_layer[0]), abs=1e-9)
-    assert float(long.overpotential) == pytest.approx(float(state.overpotential), rel=1e-3)
+    assert float(long.diffusion_layer[0]) == pytest.approx(float(state.diffusion_layer[0]), abs=1e-3)
+    assert float(long.overpotential) == pytest.approx(float(state.overpotential), rel=2e-3)
 
 
 def test_no_current_flows_at_the_nernst_potential():
     """c̃ e^{−αy} = e^{(1−α)y} at y = ln c̃: zero net current, whatever α."""
     for alpha in (0.5, 0.3):
-        p = parameters(Metal("lithium", 534.0, 6.941e-3, 1, 0.525, 30.0, transfer_coefficient=alpha))
+        p = parameters(UNRESOLVED, Metal("lithium", 534.0, 6.941e-3, 1, 0.525, 30.0, transfer_coefficient=alpha))
         depleted = step(initial_state(flat()), -100.0, 50.0, 0 * flat(), p)
         rested = step(depleted, 0.0, 1e-3, 0 * flat(), p)
         equilibrium = p.kinetic_voltage * math.log(float(rested.diffusion_layer[0]))
@@ -70,7 +73,7 @@ def test_no_current_flows_at_the_nernst_potential():
 @pytest.mark.parametrize("alpha", [0.5, 0.3])
 def test_tafel_slope(alpha):
     """A decade of current costs (RT/αzF) ln 10, within 2 % from 10 to 1000 times the exchange current density."""
-    p = parameters(Metal("zinc", 7140.0, 65.38e-3, 2, 0.99, 0.3, transfer_coefficient=alpha), None)
+    p = parameters(None, Metal("zinc", 7140.0, 65.38e-3, 2, 0.99, 0.3, transfer_coefficient=alpha))
     state, etas = initial_state(flat()), []
     for current in (-30.0, -300.0):
         etas.append(float(step(state, current, 1.0, 0 * state.order_parameter, p).overpotential))
@@ -79,8 +82,8 @@ def test_tafel_slope(alpha):
 
 def test_a_strong_potential_draws_the_limiting_current():
     """Far into the plateau the current is zFDc0/δ, whatever the kinetics (Newman and Thomas-Alyea, ch. 17)."""
-    transport = Transport(concentration=100.0, diffusivity=1e-9, layer_thickness=20e-6, transference_number=0.3)
-    p, state = parameters(transport=transport), initial_state(flat())
+    transport = Transport(100.0, 1e-9, layer_thickness=20e-6, transference_number=0.3, resolved=False)
+    p, state = parameters(transport), initial_state(flat())
     for eta in (-0.1, -0.2, -0.3, -0.4):
         state = potentiostatic_step(state, eta, 0.5, 0 * state.order_parameter, p)
     after = potentiostatic_step(state, -0.4, 0.5, 0 * state.order_parameter, p)
@@ -94,8 +97,10 @@ def test_a_strong_potential_draws_the_limiting_current():
 
 
 def test_ions_of_layer_and_metal_are_conserved():
-    """What left the layer is metal, but for what came in from the bulk: none within seconds of 2 mm."""
-    p, state = parameters(), initial_state(flat())
+    """What left the layer is metal, but for what came in from the bulk: none within seconds of 2 mm. The box as a whole
+    is in test_box.
+    """
+    p, state = parameters(UNRESOLVED), initial_state(flat())
     for current in (-80.0, -40.0, 0.0, 60.0):
         before, state = state, step(state, current, 1.0, 0 * state.order_parameter, p)
         lost = ((before.diffusion_layer - state.diffusion_layer) * node_widths(LITHIUM_SALT)).sum(-1) * 1e3
@@ -108,7 +113,7 @@ def test_gradient_reaches_the_diffusion_layer():
 
     def overpotential(values):
         c0, diffusivity, depth, share = values
-        p = parameters(transport=Transport(c0, diffusivity, depth, transference_number=share))
+        p = parameters(Transport(c0, diffusivity, depth, transference_number=share, resolved=False))
         state = initial_state(flat())
         for _ in range(3):
             state = step(state, -100.0, 2.0, 0 * state.order_parameter, p)

@@ -12,8 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
 from hmm_plating.errors import InputError
-from hmm_plating.transition import elliptic
 from hmm_plating.transition.elliptic_torch import elliptic_apply, elliptic_solve
+from hmm_plating.transition.kernels import elliptic
 
 SHAPES = st.one_of(
     st.tuples(st.just(1), st.integers(1, 33), st.integers(1, 33)),

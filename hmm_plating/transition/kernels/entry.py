@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from hmm_plating.compiled import inlined, kernel
-from hmm_plating.transition.kernels.geometry import Work, fill_distance, fill_ghosts, workspace
+from hmm_plating.compiled import called, inlined, kernel
+from hmm_plating.transition.kernels.box import (
+    advance_box,
+    box_reverse,
+    box_workspace,
+    fill_growth,
+    fill_mobility,
+    longest_coupled,
+)
+from hmm_plating.transition.kernels.geometry import Work, add_row, fill_distance, fill_ghosts, workspace
 from hmm_plating.transition.kernels.reverse import Adjoints, pace_reverse, rates_reverse, update_reverse
 from hmm_plating.transition.kernels.substep import apply_rates, fill_all_force, fill_rates, set_pace
 
+DEPLETED, NOT_CONVERGED, STIFF = 1.0, 2.0, 3.0
+SHORTEST = 1e-7  # sub-step, relative to what is left
 
-@inlined
+
+@called
 def may_run(xi, margin, on_base, rows):
     """A surface is there and the window need not shift (`moving_window.must_shift`); `xi` padded."""
     height = xi.shape[1] - 2
@@ -30,7 +43,7 @@ def may_run(xi, margin, on_base, rows):
     return metal
 
 
-@inlined
+@called
 def padded(field, margin):
     """A padded copy of (z, y, x)."""
     depth, height, width = field.shape
@@ -43,7 +56,7 @@ def padded(field, margin):
     return out
 
 
-@inlined
+@called
 def store(xi, margin, field):
     """The inner part of a padded array."""
     for z in range(field.shape[0]):
@@ -52,13 +65,21 @@ def store(xi, margin, field):
                 field[z, j, i] = xi[z + margin, j + 1, i + 1]
 
 
+@called
+def lateral_wave_number(field):
+    """Least wave number of a box (z, y, x) [1/cell]: along its width, its depth, or from bottom to top."""
+    least = min(2 * math.pi / field.shape[2], 0.5 * math.pi / field.shape[1])
+    return min(least, 2 * math.pi / field.shape[0]) if field.shape[0] > 1 else least
+
+
 @kernel
-def advance(field, progress, noise, c, grid, on_base, rows, most):
+def advance(field, inside, progress, noise, c, grid, on_base, rows, most):
     """At most `most` sub-steps of one particle.
 
     Args:
         field: ξ (z, y, x), changed in place.
-        progress: demand, time left, overpotential and number of sub-steps, changed in place.
+        inside: c̃ and ψ in the box (2, z, y, x), changed in place, or None where they are those at its top.
+        progress: demand, time left, overpotential, number of sub-steps and status (0, or why it stopped), in place.
         noise: (z, y, x).
         c: coefficients.
         grid: Grid.
@@ -67,10 +88,28 @@ def advance(field, progress, noise, c, grid, on_base, rows, most):
         most: sub-steps.
     """
     work, xi, taken = workspace(*field.shape), padded(field, grid.margin), 0
+    if inside is not None:
+        box, former = box_workspace(*field.shape), xi.copy()
     while taken < most and progress[1] > 0 and may_run(xi, grid.margin, on_base, rows):
-        sums = fill_rates(xi, noise, c, grid, work)
-        pace = set_pace(sums, progress[0], progress[1], progress[2], c, grid)
+        sums = fill_rates(xi, inside, noise, c, grid, work)
+        if sums.poorest <= 0:
+            progress[4] = DEPLETED
+            break
+        coupled = progress[1]
+        if inside is not None:
+            coupled = longest_coupled(progress[1], sums, progress[2], c, lateral_wave_number(field))
+            if coupled < SHORTEST * progress[1]:
+                progress[4] = STIFF
+                break
+            copy_to(xi, former)
+        pace = set_pace(sums, progress[0], progress[1], progress[2], coupled, c, grid)
         progress[0] -= apply_rates(xi, noise, pace, c, grid, work)
+        if inside is not None:
+            fill_mobility(xi, grid.margin, box)
+            fill_growth(former, xi, grid.margin, box)
+            if not advance_box(inside, pace.substep, c, box):
+                progress[4] = NOT_CONVERGED
+                break
         progress[1] = 0.0 if pace.last else progress[1] - pace.substep
         progress[2] = pace.overpotential
         taken += 1
@@ -79,41 +118,87 @@ def advance(field, progress, noise, c, grid, on_base, rows, most):
 
 
 @kernel
-def reverse(field, progress, noise, c, grid, on_base, rows, most, by_field, by_progress, by_noise, by_c):
+def reverse(
+    field, inside, progress, noise, c, grid, on_base, rows, most, by_field, by_inside, by_progress, by_noise, by_c
+):
     """The reverse of `advance` from the same start, which is kept; derivatives `by_…` of the shapes of their variables.
 
-    `by_field` and `by_progress` come with respect to the results and leave with respect to the start; `by_noise` and
-    `by_c` are added to.
+    `by_field`, `by_inside` and `by_progress` come with respect to the results and leave with respect to the start;
+    `by_noise` and `by_c` are added to. Returns whether all solves converged.
     """
     margin, xi = grid.margin, padded(field, grid.margin)
     spare = workspace(*field.shape)
-    states, fields = np.empty((most, *xi.shape)), np.empty((most, 3, *field.shape))
+    states, fields = np.empty((most + 1, *xi.shape)), np.empty((most, 3, *field.shape))
     live, near = np.empty((most, *spare.live.shape), np.bool_), np.empty((most, *spare.live.shape), np.bool_)
     demand, left, y, taken = progress[0], progress[1], progress[2], 0
     all_sums, paces, times = [], [], np.empty(most)
+    if inside is not None:
+        box, insides = box_workspace(*field.shape), np.empty((most + 1, *inside.shape))
+        by_mobility, by_growth = np.empty(field.shape), np.empty(field.shape)
+        copy_to(inside, insides[0])
     while taken < most and left > 0 and may_run(xi, margin, on_base, rows):
         k = taken
         states[k] = xi
         work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
-        sums = fill_rates(xi, noise, c, grid, work)
-        pace = set_pace(sums, demand, left, y, c, grid)
+        own = None if inside is None else insides[k]
+        sums = fill_rates(xi, own, noise, c, grid, work)
+        coupled = left
+        if inside is not None:
+            coupled = longest_coupled(left, sums, y, c, lateral_wave_number(field))
+        pace = set_pace(sums, demand, left, y, coupled, c, grid)
         all_sums.append(sums)
         paces.append(pace)
         times[k] = left
-        taken += 1
         demand -= apply_rates(xi, noise, pace, c, grid, work)
+        if inside is not None:
+            fill_mobility(xi, margin, box)
+            fill_growth(states[k], xi, margin, box)
+            copy_to(insides[k], insides[k + 1])
+            advance_box(insides[k + 1], pace.substep, c, box)
         left = 0.0 if pace.last else left - pace.substep
         y = pace.overpotential
+        taken += 1
+    states[taken] = xi
     adjoints = Adjoints(
         padded(by_field, margin), np.empty_like(xi), np.empty_like(xi), np.empty(field.shape), by_noise, by_c
     )
+    good = True
     for k in range(taken - 1, -1, -1):
         xi, sums, pace = states[k], all_sums[k], paces[k]
         work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
+        own = None if inside is None else insides[k]
+        if inside is not None:
+            fill_mobility(states[k + 1], margin, box)
+            fill_growth(xi, states[k + 1], margin, box)
+            solved = box_reverse(
+                insides[k], insides[k + 1], by_inside, pace.substep, c, box, by_c, by_mobility, by_growth
+            )
+            good = good and solved
+            add_inner(adjoints.order_parameter, 1.0, by_growth, margin)
+            add_inner(adjoints.order_parameter, -1.0, by_mobility, margin)
         fill_distance(xi, margin, grid.width, work)
         fill_all_force(xi, grid, work)
         pulls = update_reverse(xi, noise, pace, c, grid, work, -by_progress[0], adjoints)
         by_sums = pace_reverse(pulls, sums, pace, by_progress[0], by_progress[2], times[k], c, grid, by_c)
-        rates_reverse(xi, noise, pace, sums, by_sums, c, grid, work, adjoints)
+        rates_reverse(xi, own, noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside)
+        if inside is not None:
+            add_inner(adjoints.order_parameter, -1.0, by_growth, margin)
         by_progress[0], by_progress[2] = by_sums.demand, by_sums.overpotential
     store(adjoints.order_parameter, margin, by_field)
+    return good
+
+
+@inlined
+def copy_to(source, target):
+    """Copy an array into another of the same shape."""
+    from_row, to_row = source.reshape(-1), target.reshape(-1)
+    for i in range(from_row.size):
+        to_row[i] = from_row[i]
+
+
+@called
+def add_inner(target, factor, field, margin):
+    """Add a field (z, y, x) to the inner part of a padded one."""
+    for z in range(field.shape[0]):
+        for j in range(field.shape[1]):
+            add_row(target[z + margin, j + 1, 1:-1], factor, field[z, j])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from hmm_plating.compiled import inlined
+from hmm_plating.compiled import called
 
 _NEWTON_ITERATIONS = 60
 
 
-@inlined
+@called
 def solve_overpotential(cathodic, anodic, rate, alpha):
     """Scalar twin of `galvanostatic_overpotential`."""
     if alpha == 0.5:

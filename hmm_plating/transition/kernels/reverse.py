@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.compiled import inlined
+from hmm_plating.compiled import called
 from hmm_plating.transition.kernels.geometry import (
     CLIP,
     curvature_reverse,
@@ -53,11 +53,12 @@ class SumAdjoints(NamedTuple):
     high: float
     loudest: float
     stiffest: float
+    richest: float
     demand: float
     overpotential: float
 
 
-@inlined
+@called
 def overpotential_reverse(given, y, cathodic, anodic, rate, alpha):
     """Derivatives of `solve_overpotential` with respect to cathodic, anodic, rate and α, times `given`."""
     forward, backward = math.exp(-alpha * y), math.exp((1 - alpha) * y)
@@ -65,7 +66,7 @@ def overpotential_reverse(given, y, cathodic, anodic, rate, alpha):
     return scale * forward, -scale * backward, -scale, -scale * y * rate
 
 
-@inlined
+@called
 def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
     """Through `apply_rates`: `adjoints.curvature` takes what pulls on the change of each cell.
 
@@ -106,7 +107,7 @@ def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
     return by_plate, by_strip, by_noise, by_force
 
 
-@inlined
+@called
 def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left, c, grid, by_c):
     """Through `set_pace` and the scalars of `apply_rates`; adds to `by_c`, returns `SumAdjoints`."""
     alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
@@ -135,13 +136,13 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
     by_stiffest = by_relaxation * c[CAPILLARY] * pace.slope
     by_c[AGITATION] += by_speed * sums.loudest
     by_loudest = by_speed * c[AGITATION]
-    supplied = exchange * c[SUPPLY]
+    supplied = exchange * sums.richest
     plates, strips = supplied * math.exp(-alpha * (first + sums.low)), exchange * math.exp(beta * (first + sums.low))
     plates_high = supplied * math.exp(-alpha * (first + sums.high))
     strips_high = exchange * math.exp(beta * (first + sums.high))
     at_low = abs(plates - strips) >= abs(plates_high - strips_high)
     slope_low = alpha * plates + beta * strips >= alpha * plates_high + beta * strips_high
-    by_low = by_high = 0.0
+    by_low = by_high = by_richest = 0.0
     for part in range(2):
         low = at_low if part == 0 else slope_low
         p, s = (plates, strips) if low else (plates_high, strips_high)
@@ -153,7 +154,7 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
             given = by_slope
             by_z = beta * beta * s - alpha * alpha * p
             value, by_alpha = alpha * p + beta * s, p - s - z * (alpha * p + beta * s)
-        by_c[SUPPLY] += given * (1 if part == 0 else alpha) * p / c[SUPPLY]
+        by_richest += given * (1 if part == 0 else alpha) * p / sums.richest
         by_first += given * by_z
         by_low += given * by_z if low else 0.0
         by_high += 0.0 if low else given * by_z
@@ -181,14 +182,18 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
         by_high,
         by_loudest,
         by_stiffest,
+        by_richest,
         given_demand + by_rate / time_left,
         by_overpotential,
     )
 
 
-@inlined
-def rates_reverse(xi, noise, pace, sums, by_sums, c, grid, work, adjoints):
-    """Through `fill_rates`; `adjoints.curvature` holds the pull of `update_reverse` and is overwritten."""
+@called
+def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside):
+    """Through `fill_rates`; `adjoints.curvature` holds the pull of `update_reverse` and is overwritten.
+
+    Adds to `by_inside` (2, z, y, x), None where `inside` is.
+    """
     depth, height, columns = work.force.shape
     sites, alpha, margin = depth * columns, c[ALPHA], grid.margin
     plate = pace.substep * c[EXCHANGE] * math.exp(-alpha * pace.overpotential)
@@ -204,6 +209,8 @@ def rates_reverse(xi, noise, pace, sums, by_sums, c, grid, work, adjoints):
     for row in adjoints.force.reshape(-1, columns + 2):
         for i in range(columns + 2):
             row[i] = 0.0
+    if inside is None:
+        by_c[SUPPLY] += by_sums.richest
     for z in range(depth):
         for j in range(height):
             if not work.live[z, j]:
@@ -214,7 +221,7 @@ def rates_reverse(xi, noise, pace, sums, by_sums, c, grid, work, adjoints):
             by_force = adjoints.force[z + margin, j + 1, 1:-1]
             target, by_noise = adjoints.order_parameter[z + margin, j + 1], adjoints.noise[z, j]
             weights(row, grid, weight)
-            row_shift(z, j, c, grid, work, shift, stiffness)
+            row_shift(z, j, inside, c, grid, work, weight, shift, stiffness)
             for i in range(columns):
                 by_forward[i] = plate * pull[i] + by_sums.cathodic * c[EXCHANGE] / sites
             for i in range(columns):
@@ -244,10 +251,23 @@ def rates_reverse(xi, noise, pace, sums, by_sums, c, grid, work, adjoints):
                 by_capillary += by_shift[i] * kappa[i] * (stiffness[i] if grid.anisotropic else 1.0)
             by_c[ALPHA] += by_alpha
             by_c[CAPILLARY] += by_capillary
-            by_supply = 0.0
-            for i in range(columns):
-                by_supply += forward[i] * by_forward[i]
-            by_c[SUPPLY] += by_supply / c[SUPPLY]
+            if inside is None:
+                by_supply = 0.0
+                for i in range(columns):
+                    by_supply += forward[i] * by_forward[i]
+                by_c[SUPPLY] += by_supply / c[SUPPLY]
+            else:
+                concentration, to_concentration, to_potential = inside[0, z, j], by_inside[0, z, j], by_inside[1, z, j]
+                for i in range(columns):
+                    to_concentration[i] += by_forward[i] * forward[i] / concentration[i] if weight[i] > 0 else 0.0
+                for i in range(columns):
+                    to_potential[i] -= by_shift[i] if weight[i] > 0 else 0.0
+                if number == sums.richest_row:
+                    best = 0
+                    for i in range(columns):
+                        if weight[i] > 0 and (weight[best] == 0 or concentration[i] > concentration[best]):
+                            best = i
+                    to_concentration[best] += by_sums.richest
             for i in range(columns):
                 profile = 1 + correction * (1 - 6 * row[i + 1] * (1 - row[i + 1]))
                 on = 1 / weight[i] if weight[i] > 0 else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from hmm_plating.compiled import inlined
+from hmm_plating.compiled import called, inlined
 from hmm_plating.transition.kernels.functions import exponential
 from hmm_plating.transition.kernels.geometry import (
     ACTIVE,
@@ -19,8 +19,9 @@ from hmm_plating.transition.kernels.geometry import (
 from hmm_plating.transition.kernels.overpotential import solve_overpotential
 
 PROFILE_RELAXATION = 0.5  # b / (ℓ max|v|)
+FAR = 1e300  # fast arithmetic knows no infinity
 # rows of the coefficients of a particle
-EXCHANGE, STRENGTH, COSINE, SINE, AGITATION, CAPILLARY, ALPHA, SUPPLY = range(8)
+EXCHANGE, STRENGTH, COSINE, SINE, AGITATION, CAPILLARY, ALPHA, SUPPLY, DIFFUSIVITY, RATIO, OHMIC = range(11)
 
 
 class Grid(NamedTuple):
@@ -34,7 +35,10 @@ class Grid(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Scalars of a sub-step; `low_row` and the like number the rows where an extreme was found, −1 for none."""
+    """Scalars of a sub-step; `low_row` and the like number the rows where an extreme was found, −1 for none.
+
+    `richest` is the largest c̃ on the interface, `poorest` the least in its middle.
+    """
 
     cathodic: float
     anodic: float
@@ -44,10 +48,13 @@ class Sums(NamedTuple):
     high: float
     loudest: float
     stiffest: float
+    richest: float
+    poorest: float
     low_row: int
     high_row: int
     loudest_row: int
     stiffest_row: int
+    richest_row: int
 
 
 class Pace(NamedTuple):
@@ -63,9 +70,9 @@ class Pace(NamedTuple):
     last: bool
 
 
-@inlined
-def row_shift(z, j, c, grid, work, shift, stiffness):
-    """Gibbs–Thomson shift of a live row, 0 off the interface; κ in `work.curvature` is already clipped."""
+@called
+def row_shift(z, j, inside, c, grid, work, weight, shift, stiffness):
+    """Gibbs–Thomson shift less ψ of a live row, 0 off the interface; κ in `work.curvature` is already clipped."""
     kappa = work.curvature[z, j]
     if grid.anisotropic:
         stiffness_row(
@@ -76,6 +83,10 @@ def row_shift(z, j, c, grid, work, shift, stiffness):
     else:
         for i in range(shift.size):
             shift[i] = c[CAPILLARY] * kappa[i]
+    if inside is not None:
+        potential = inside[1, z, j]
+        for i in range(shift.size):
+            shift[i] -= potential[i] if weight[i] > 0 else 0.0
 
 
 @inlined
@@ -87,7 +98,7 @@ def weights(row, grid, out):
         out[i] = scale * inside if inside > ACTIVE else 0.0
 
 
-@inlined
+@called
 def fill_force(xi, z, j, grid, work, weight):
     """∇²ξ − f(ξ) + wκ of a live row, `work.force`; wκ as the nine-point Laplacian has it, κ(w + w''/6)."""
     force, kappa, row = work.force[z, j], work.curvature[z, j], xi[z + grid.margin, j + 1]
@@ -102,7 +113,7 @@ def fill_force(xi, z, j, grid, work, weight):
         force[i] += well + cancelled
 
 
-@inlined
+@called
 def fill_all_force(xi, grid, work):
     """`fill_force` of all live rows, from curvature that is there already."""
     weight = work.rows[11, : work.force.shape[2]]
@@ -113,9 +124,12 @@ def fill_all_force(xi, grid, work):
                 fill_force(xi, z, j, grid, work, weight)
 
 
-@inlined
-def fill_rates(xi, noise, c, grid, work):
-    """Curvature, reaction rates and force of all live rows; returns their `Sums`. `xi` padded, its ghosts filled."""
+@called
+def fill_rates(xi, inside, noise, c, grid, work):
+    """Curvature, reaction rates and force of all live rows; returns their `Sums`.
+
+    `xi` padded, its ghosts filled; `inside` c̃ and ψ in the box (2, z, y, x), or None where they are those at its top.
+    """
     depth, height, columns = work.force.shape
     sites = depth * columns
     find_rows(xi, grid.margin, work)
@@ -131,7 +145,10 @@ def fill_rates(xi, noise, c, grid, work):
     )
     cathodic = anodic = agitation = repair = low = high = loudest = 0.0
     stiffest = 0.0 if grid.anisotropic else 1.0
-    low_row = high_row = loudest_row = stiffest_row = -1
+    low_row = high_row = loudest_row = stiffest_row = richest_row = -1
+    richest, poorest = 0.0, FAR
+    if inside is None:
+        richest = poorest = c[SUPPLY]
     for z in range(depth):
         for j in range(height):
             if not work.live[z, j]:
@@ -140,7 +157,7 @@ def fill_rates(xi, noise, c, grid, work):
             kappa, forward, backward = work.curvature[z, j], work.forward[z, j], work.backward[z, j]
             for i in range(columns):
                 kappa[i] = min(max(kappa[i], -limit), limit) if weight[i] > 0 else 0.0
-            row_shift(z, j, c, grid, work, shift, stiffness)
+            row_shift(z, j, inside, c, grid, work, weight, shift, stiffness)
             fill_force(xi, z, j, grid, work, weight)
             for i in range(columns):
                 backward[i] = -c[ALPHA] * shift[i]
@@ -148,8 +165,22 @@ def fill_rates(xi, noise, c, grid, work):
             exponential(shift, power, backward)
             for i in range(columns):
                 backward[i] *= weight[i] * factor[i]
-            for i in range(columns):
-                forward[i] = c[SUPPLY] * weight[i] * factor[i]
+            number = z * height + j
+            if inside is None:
+                for i in range(columns):
+                    forward[i] = c[SUPPLY] * weight[i] * factor[i]
+            else:
+                concentration, row_rich, row_poor = inside[0, z, j], 0.0, FAR
+                middle = 0.5 / grid.width  # half of the largest weight
+                for i in range(columns):
+                    forward[i] = concentration[i] * weight[i] * factor[i]
+                for i in range(columns):
+                    row_rich = max(row_rich, concentration[i] if weight[i] > 0 else 0.0)
+                for i in range(columns):
+                    row_poor = min(row_poor, concentration[i] if weight[i] > middle else FAR)
+                poorest = min(poorest, row_poor)
+                if row_rich > richest:
+                    richest, richest_row = row_rich, number
             row_low = row_high = row_loud = row_stiff = row_c = row_a = row_n = row_f = 0.0
             given, force = noise[z, j], work.force[z, j]
             for i in range(columns):
@@ -164,7 +195,6 @@ def fill_rates(xi, noise, c, grid, work):
             if grid.anisotropic:
                 for i in range(columns):
                     row_stiff = max(row_stiff, stiffness[i] if weight[i] > 0 else 0.0)
-            number = z * height + j
             if row_low < low:
                 low, low_row = row_low, number
             if row_high > high:
@@ -186,16 +216,22 @@ def fill_rates(xi, noise, c, grid, work):
         high,
         loudest,
         stiffest,
+        richest,
+        poorest,
         low_row,
         high_row,
         loudest_row,
         stiffest_row,
+        richest_row,
     )
 
 
-@inlined
-def set_pace(sums, demand, time_left, overpotential, c, grid):
-    """Overpotential that carries the current, coefficient of the profile's repair, and length of the sub-step."""
+@called
+def set_pace(sums, demand, time_left, overpotential, most, c, grid):
+    """Overpotential that carries the current, coefficient of the profile's repair, and length of the sub-step.
+
+    `most`: what it may be at most.
+    """
     alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
     beta = 1 - alpha
     rate = demand / time_left - c[AGITATION] * sums.noise
@@ -204,7 +240,7 @@ def set_pace(sums, demand, time_left, overpotential, c, grid):
         first = solve_overpotential(sums.cathodic, sums.anodic, rate, alpha)
     speed = slope = 0.0
     for shift in (sums.low, sums.high):
-        plate = exchange * c[SUPPLY] * math.exp(-alpha * (first + shift))
+        plate = exchange * sums.richest * math.exp(-alpha * (first + shift))
         strip = exchange * math.exp(beta * (first + shift))
         speed = max(speed, abs(plate - strip))
         slope = max(slope, alpha * plate + beta * strip)
@@ -212,16 +248,15 @@ def set_pace(sums, demand, time_left, overpotential, c, grid):
     diffusivity = c[CAPILLARY] * sums.stiffest * slope
     relaxation = PROFILE_RELAXATION * width * speed + diffusivity
     t2 = math.tanh(2 / width) ** 2
-    count = max(
-        math.ceil(time_left / largest_substep(relaxation, speed, diffusivity, width, 4 * t2 / (1 - t2), grid.margin)), 1
-    )
+    longest = largest_substep(relaxation, speed, diffusivity, width, 4 * t2 / (1 - t2), grid.margin)
+    count = max(math.ceil(time_left / min(longest, most)), 1)
     final = first
     if grid.galvanostatic:
         final = solve_overpotential(sums.cathodic, sums.anodic, rate - relaxation * sums.force, alpha)
     return Pace(rate, first, final, speed, slope, relaxation, time_left / count, count == 1)
 
 
-@inlined
+@called
 def largest_substep(relaxation, speed, capillary_diffusivity, width, well_slope, margin):
     """Time within which every weight of the explicit update stays positive (cells, seconds).
 
@@ -232,7 +267,7 @@ def largest_substep(relaxation, speed, capillary_diffusivity, width, well_slope,
     return 0.9 / rate
 
 
-@inlined
+@called
 def apply_rates(xi, noise, pace, c, grid, work):
     """Update ξ (padded) in place; returns the thickness that was deposited."""
     depth, height, columns = work.force.shape

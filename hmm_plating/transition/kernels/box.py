@@ -1,0 +1,198 @@
+"""Concentration and potential inside the box after a sub-step, and their reverse.
+
+    s c̃' − ∇·(1 − ξ)∇c̃' = s (c̃ − r Δξ),     −∇·(1 − ξ)∇ψ' = −P Δξ/Δt
+
+in cells, with s = 1/(DΔt), r = (1 − t₊) c_s/c0 and P = zF/(RT) zF c_s/σ; ψ = zFφ/(RT) less that at the box top.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from hmm_plating.compiled import called, inlined
+from hmm_plating.transition.kernels.elliptic import reached, solve
+from hmm_plating.transition.kernels.multigrid import LEAK, Workspace, workspace
+from hmm_plating.transition.kernels.substep import ALPHA, DIFFUSIVITY, EXCHANGE, OHMIC, RATIO, SUPPLY
+
+TOLERANCE, MOST = 1e-8, 60
+FEEDBACK = 0.5  # of the rates on themselves through one sub-step's change of the concentration
+
+
+class Box(NamedTuple):
+    """Arrays of the solves; fields (z, y, x), the conductance of the top (z, x)."""
+
+    mobility: np.ndarray
+    source: np.ndarray
+    sink: np.ndarray
+    growth: np.ndarray
+    top: np.ndarray
+    space: Workspace
+
+
+@called
+def box_workspace(depth, height, width):
+    """Allocate `Box`."""
+    shape = (depth, height, width)
+    return Box(
+        np.empty(shape),
+        np.empty(shape),
+        np.zeros(shape),
+        np.empty(shape),
+        np.empty((depth, width)),
+        workspace(depth, height, width),
+    )
+
+
+@called
+def longest_coupled(time_left, sums, overpotential, c, lateral):
+    """Longest sub-step for which rates may be computed from the concentration before it.
+
+    A wave of the rates at wave number q changes the concentration under it by K/(D (q + 1/sqrt(DΔt))); `lateral` is
+    the least q of the box.
+    """
+    plating = c[RATIO] * c[EXCHANGE] * math.exp(-c[ALPHA] * (overpotential + sums.low))
+    excess = plating / (FEEDBACK * c[DIFFUSIVITY]) - lateral
+    return time_left if excess <= 0 else 1 / (c[DIFFUSIVITY] * excess * excess)
+
+
+@called
+def fill_mobility(xi, margin, box):
+    """1 − ξ; `xi` padded."""
+    depth, height, width = box.mobility.shape
+    for z in range(depth):
+        for j in range(height):
+            row, target = xi[z + margin, j + 1], box.mobility[z, j]
+            for i in range(width):
+                target[i] = 1 - row[i + 1]
+        target, edge = box.mobility[z, height - 1], box.top[z]
+        for i in range(width):
+            edge[i] = 2 * (target[i] + LEAK)
+
+
+@called
+def fill_growth(before, xi, margin, box):
+    """Δξ of the sub-step; both padded."""
+    for z in range(box.growth.shape[0]):
+        for j in range(box.growth.shape[1]):
+            old, new, target = before[z + margin, j + 1], xi[z + margin, j + 1], box.growth[z, j]
+            for i in range(target.size):
+                target[i] = new[i + 1] - old[i + 1]
+
+
+@called
+def advance_box(fields, substep, c, box):
+    """Solve for concentration and potential (2, z, y, x) in place; returns whether both were found."""
+    storage, found = 1 / (c[DIFFUSIVITY] * substep), True
+    for part in range(2 if c[OHMIC] > 0 else 1):
+        field, keep, rate = fields[part], storage, storage * c[RATIO]
+        if part == 1:
+            keep, rate = 0.0, c[OHMIC] / substep
+        for z in range(field.shape[0]):
+            for j in range(field.shape[1]):
+                row, grown, target = field[z, j], box.growth[z, j], box.source[z, j]
+                for i in range(row.size):
+                    target[i] = keep * row[i] - rate * grown[i]
+        top = c[SUPPLY] if part == 0 else 0.0
+        _, residual = solve(field, box.mobility, keep, box.sink, box.source, top, box.top, TOLERANCE, MOST, box.space)
+        found = found and reached(residual, TOLERANCE)
+    return found
+
+
+@inlined
+def pair_row(own, other, found, there, target, factor):
+    """target += factor (λ − λ')(u − u') over a row of faces: what the conductance of a face is worth."""
+    for i in range(target.size):
+        target[i] += factor * (own[i] - other[i]) * (found[i] - there[i])
+
+
+@called
+def conductance_reverse(adjoint, solution, top_value, box, out):
+    """out = −λᵀ (∂A/∂a) u per cell, `out` (z, y, x); returns the derivative with respect to the top value."""
+    depth, height, width = solution.shape
+    by_top = 0.0
+    for z in range(depth):
+        behind, ahead = (z + 1) % depth, (z - 1) % depth
+        for j in range(height):
+            target, own, found = out[z, j], adjoint[z, j], solution[z, j]
+            for i in range(width):
+                target[i] = 0.0
+            if width > 1:
+                pair_row(own[:-1], own[1:], found[:-1], found[1:], target[:-1], -0.5)
+                pair_row(own[1:], own[:-1], found[1:], found[:-1], target[1:], -0.5)
+                edge = 0.5 * (own[0] - own[width - 1]) * (found[0] - found[width - 1])
+                target[0] -= edge
+                target[width - 1] -= edge
+            if j > 0:
+                pair_row(own, adjoint[z, j - 1], found, solution[z, j - 1], target, -0.5)
+            if j < height - 1:
+                pair_row(own, adjoint[z, j + 1], found, solution[z, j + 1], target, -0.5)
+            else:
+                edge_row = box.top[z]
+                for i in range(width):
+                    target[i] -= 2 * own[i] * (found[i] - top_value)
+                    by_top += edge_row[i] * own[i]
+            if depth > 1:
+                pair_row(own, adjoint[behind, j], found, solution[behind, j], target, -0.5)
+                pair_row(own, adjoint[ahead, j], found, solution[ahead, j], target, -0.5)
+    return by_top
+
+
+@called
+def box_reverse(before, after, adjoints, substep, c, box, by_c, by_mobility, by_growth):
+    """Through `advance_box`.
+
+    Args:
+        before, after: concentration and potential (2, z, y, x).
+        adjoints: derivatives with respect to `after` on entry, to `before` on return.
+        by_c: derivatives with respect to the coefficients, added to.
+        by_mobility, by_growth: (z, y, x), overwritten. `box.growth` and `box.mobility` are those of the sub-step.
+
+    Returns:
+        whether both solves converged.
+    """
+    storage, good = 1 / (c[DIFFUSIVITY] * substep), True
+    parts = 2 if c[OHMIC] > 0 else 1
+    for z in range(by_growth.shape[0]):
+        for j in range(by_growth.shape[1]):
+            for i in range(by_growth.shape[2]):
+                by_growth[z, j, i] = by_mobility[z, j, i] = 0.0
+    for part in range(parts):
+        keep, rate = storage, storage * c[RATIO]
+        if part == 1:
+            keep, rate = 0.0, c[OHMIC] / substep
+        given, found, old = adjoints[part], after[part], before[part]
+        solution = np.zeros(found.shape)
+        _, residual = solve(solution, box.mobility, keep, box.sink, given, 0.0, box.top, TOLERANCE, MOST, box.space)
+        good = good and reached(residual, TOLERANCE)
+        by_top = conductance_reverse(solution, found, c[SUPPLY] if part == 0 else 0.0, box, box.source)
+        by_rate = by_keep = 0.0
+        for z in range(found.shape[0]):
+            for j in range(found.shape[1]):
+                own, grown, to_mobility = solution[z, j], box.growth[z, j], by_mobility[z, j]
+                to_growth, worth, target = by_growth[z, j], box.source[z, j], given[z, j]
+                for i in range(own.size):
+                    to_mobility[i] += worth[i]
+                for i in range(own.size):
+                    to_growth[i] -= rate * own[i]
+                for i in range(own.size):
+                    by_rate -= own[i] * grown[i]
+                new_row, old_row = found[z, j], old[z, j]
+                for i in range(own.size):
+                    by_keep += own[i] * (old_row[i] - new_row[i])
+                for i in range(own.size):
+                    target[i] = keep * own[i]
+        if part == 0:
+            by_c[SUPPLY] += by_top
+            by_c[RATIO] += storage * by_rate
+            by_c[DIFFUSIVITY] -= (by_keep + c[RATIO] * by_rate) * storage / c[DIFFUSIVITY]
+        else:
+            by_c[OHMIC] += by_rate / substep
+    if parts == 1:
+        for z in range(by_growth.shape[0]):
+            for j in range(by_growth.shape[1]):
+                for i in range(by_growth.shape[2]):
+                    adjoints[1, z, j, i] = 0.0
+    return good

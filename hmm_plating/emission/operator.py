@@ -28,7 +28,7 @@ _REST, _FORWARD, _BACKWARD = slice(1), slice(1, None, 2), slice(2, None, 2)  # p
 
 
 class Collision(NamedTuple):
-    """P C f = a f + b P f + w ((1 − K) ρ − M c·j) with K = B + (1 − B) e, O = (1 − B) o − B, M = 3 (1 − B)(m − o).
+    """P C f = a f + b P f + w ((1 − K) ρ − M c·j), K and O the factors of even and odd parts; see `saturation`.
 
     Attributes:
         same, opposite: a = (K − O)/2 and b = (K + O)/2, complex (..., 1, [z,] y, x).
@@ -88,13 +88,24 @@ def collision(lattice: Lattice, relaxation: Sequence[Tensor | complex], saturati
     """Factors of cells whose liquid has `relaxation` (m, e, o), each a number or (..., [z,] y, x)."""
     momentum, even, odd = relaxation
     free = 1 - saturation
-    kept, turned = saturation + free * even, free * odd - saturation
-    drag = -3 * free * (momentum - odd)
+    kept, apart = saturation + free * even, free**2 * (momentum - odd)
+    return _collision(lattice, kept, 1 - kept, free * momentum - saturation - apart, apart)
+
+
+def _slope(lattice: Lattice, relaxation: Sequence[Tensor | complex], saturation: Tensor) -> Collision:
+    """Derivative of `collision` with respect to the saturation."""
+    momentum, even, odd = relaxation
+    kept, apart = (1 - even) * torch.ones_like(saturation), -2 * (1 - saturation) * (momentum - odd)
+    return _collision(lattice, kept, -kept, -1 - momentum - apart, apart)
+
+
+def _collision(lattice: Lattice, kept: Tensor, relaxed: Tensor, turned: Tensor, apart: Tensor) -> Collision:
+    """From K, what even parts have of w ρ, O, and M/3."""
     axis = -1 - lattice.dimensions
     return Collision(
         ((kept - turned) / 2).unsqueeze(axis),
         ((kept + turned) / 2).unsqueeze(axis),
-        torch.stack([1 - kept, *(drag,) * lattice.dimensions], axis),
+        torch.stack([relaxed, *(-3 * apart,) * lattice.dimensions], axis),
     )
 
 
@@ -198,10 +209,10 @@ def residual_and_load(system: Operator, field: Tensor) -> tuple[Tensor, Tensor]:
 def sensitivity(system: Operator, relaxation: Sequence[Tensor | complex], field: Tensor) -> Tensor:
     """∂(load)/∂B of every cell from a solved field f, complex (..., [z,] y, x): no further solve.
 
-    It is 2 − 4 j_x + ⅓ fᵀW⁻¹(f − P C f), C with `relaxation`, that of the liquid without metal.
+    It is 2 − 4 j_x + ⅓ fᵀW⁻¹P ∂C/∂B f, C with `relaxation` where there is no metal.
     """
-    liquid = system._replace(**collision(system.lattice, relaxation, torch.zeros_like(system.saturation))._asdict())
+    slope = system._replace(**_slope(system.lattice, relaxation, system.saturation)._asdict())
     f = field.flatten(-system.dimensions)
-    unheld = f - collide(liquid, field).flatten(-system.dimensions)
-    change = 2 - 4 * (system.basis[:, 1] @ f) + (f * unheld / system.weights[:, None]).sum(-2) / 3
+    leaving = collide(slope, field).flatten(-system.dimensions)
+    change = 2 - 4 * (system.basis[:, 1] @ f) + (f * leaving / system.weights[:, None]).sum(-2) / 3
     return change.unflatten(-1, field.shape[-system.dimensions :])

@@ -130,8 +130,8 @@ def test_penetration_depth_below_two_cells_warns_with_the_expected_error(cells_p
 
 @pytest.mark.parametrize("cells_per_depth", [1.9, 1.0, 0.5])
 def test_the_wave_of_a_coarse_lattice_stays_right(cells_per_depth):
-    """Features of six cells keep 3 % of their excess down to half a cell in the penetration depth."""
-    assert coarse_error(cells_per_depth, 6)[0] < 0.03
+    """Features of six cells keep 3.5 % of their excess down to half a cell in the penetration depth."""
+    assert coarse_error(cells_per_depth, 6)[0] < 0.035
 
 
 def test_two_cells_in_the_penetration_depth_do_not_warn():

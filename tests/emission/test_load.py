@@ -41,13 +41,13 @@ def test_flat_wall_at_any_height_carries_no_liquid(spacing):
 
 
 def test_wave_of_a_coarse_lattice_is_still_right():
-    """About two cells per penetration depth against sixteen: the error of the excess is about 0.05 (Δx/δ)²."""
+    """About two cells per penetration depth against sixteen: the error of the excess is about 0.12 (Δx/δ)²."""
     depth = WATER.penetration_depth(QUARTZ.angular_frequency(13)) * 1e9
     shifts_seen = []
     for cells in (2.1, 16):
         spacing = 1000 / round(1000 * cells / depth)
         shifts_seen.append(complex(excess(sinusoid(100, 1000, spacing, 100 + spacing), spacing * 1e-9, [13])[0]))
-    assert abs(shifts_seen[0] / shifts_seen[1] - 1) < 0.02
+    assert abs(shifts_seen[0] / shifts_seen[1] - 1) < 0.03
 
 
 @pytest.mark.parametrize("ripple", [0.0, 0.3])

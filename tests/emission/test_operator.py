@@ -121,7 +121,7 @@ def test_gradient_is_that_of_autograd_through_the_dense_solution(cells):
         refined = solve(fraction, SPACING, [7], WATER, QUARTZ, **options, backend=backend, initial_guess=field)
         gradient = refined.gradient[0]
         computed = torch.where(system.wet, gradient, 0)
-        assert ((computed - expected).abs() < 1e-8 * expected.abs().max()).all()
+        assert ((computed - expected).abs() < 3e-8 * expected.abs().max()).all()
 
 
 @pytest.mark.parametrize("backend", ["numba", "torch"])

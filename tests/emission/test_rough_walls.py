@@ -72,25 +72,35 @@ def test_exact_series_along_the_grooves_reproduces_the_table():
 
 @pytest.mark.parametrize(("amplitude", "period"), list(SINUSOIDS))
 def test_sinusoids_wherever_the_wall_lies_in_its_cell(amplitude, period):
-    """1 % of the excess at six cells per amplitude and 0.25 % at twelve, every overtone of the design's table 4.1."""
-    expected = np.array(SINUSOIDS[amplitude, period]) / in_hertz(1, (3, 7, 13))
-    for per_amplitude, accepted in ((6, 0.01), (12, 0.0025)):
-        error = largest_error(
-            functools.partial(profile, sinusoid(amplitude, period), period * 1e-9),
-            period * 1e-9,
-            period * per_amplitude // amplitude,
-            (3, 7, 13),
-            expected,
-        )
-        assert error < accepted
-
-
-@pytest.mark.parametrize(("amplitude", "period"), [(10, 100), (20, 200)])
-def test_steep_sinusoids_converge_with_second_order(amplitude, period):
-    expected = np.array(SINUSOIDS[amplitude, period]) / in_hertz(1, (3, 7, 13))
-    shape = functools.partial(profile, sinusoid(amplitude, period), period * 1e-9)
-    coarse, fine = (largest_error(shape, period * 1e-9, period * c // amplitude, (3, 7, 13), expected) for c in (4, 12))
+    """0.7 % of the excess at six cells per amplitude, 0.2 % at twelve, second order; surfaces of the design's table."""
+    height, overtones = sinusoid(amplitude, period), (3, 7, 13)
+    expected = [shear_across_grooves(height, period * 1e-9, n, WATER, QUARTZ)[0] for n in overtones]
+    shape = functools.partial(profile, height, period * 1e-9)
+    coarse, middle, fine = (
+        largest_error(shape, period * 1e-9, period * cells // amplitude, overtones, expected) for cells in (4, 6, 12)
+    )
+    assert middle < 0.007
+    assert fine < 0.002
+    assert math.log(middle / fine, 2) > 1.8
     assert math.log(coarse / fine, 3) > 1.8
+
+
+@pytest.mark.parametrize("level", [0.02, 0.3, 0.6, 0.9, 0.98])
+def test_waves_lower_than_a_cell(level):
+    """At any height in their cell they are misplaced by a cell's height times the square of their slope at most."""
+    amplitude, cells, spacing = 0.005, 100, 1e-10
+    x = (np.arange(cells) + 0.5) / cells
+    wave = torch.from_numpy(amplitude * np.sinc(1 / cells) * np.cos(2 * np.pi * x))
+    flat = torch.tensor([1.0, level, 0.0], dtype=torch.float64)[:, None].repeat(1, cells)
+    rough = flat.clone()
+    rough[1] += wave
+    options = {"tolerance": 1e-7, "absolute_tolerance": 0.0}
+    loads = load_impedance(torch.stack([rough, flat]), spacing, [3], WATER, QUARTZ, **options).numpy()[:, 0]
+    expected, _ = shear_across_grooves(
+        lambda x: amplitude * spacing * np.cos(2 * np.pi * x / (cells * spacing)), cells * spacing, 3, WATER, QUARTZ, 6
+    )
+    inertia = QUARTZ.angular_frequency(3) * WATER.density * spacing
+    assert abs(loads[0] - loads[1] - expected) < inertia * (2 * np.pi * amplitude / cells) ** 2 * 1.2
 
 
 def from_order_parameter(height, period, cells, offset, interface):
@@ -206,7 +216,7 @@ CURVES = {
 def test_overhanging_and_oblique_walls_are_exact_on_fine_grids(shape):
     """Fundamental solutions: 1.0 to 2.1 % of the excess at cells of 8 nm, second order.
 
-    Edges of facets, rounded to a radius of two such cells, carry most of their excess: 9.4 % at 8 nm, 1.0 % at 2 nm.
+    Edges of facets, rounded to a radius of two such cells, carry most of their excess: 9.6 % at 8 nm, 1.0 % at 2 nm.
     """
     curve, period, accepted = CURVES[shape]
     expected = []
@@ -229,11 +239,11 @@ def circle(centre, radius):
 # corners x + iy [nm] of what stands on a flat metal, one period of 240 nm; error accepted at cells of 8 nm
 CORNERED = {
     "sharp facets": (0.1, [[0, 60 + 70j, 150 + 30j, 240]]),
-    "mushroom": (0.03, [[95, 95 + 50j, 60 + 50j, 60 + 90j, 170 + 90j, 170 + 50j, 135 + 50j, 135]]),
+    "mushroom": (0.035, [[95, 95 + 50j, 60 + 50j, 60 + 90j, 170 + 90j, 170 + 50j, 135 + 50j, 135]]),
     "undercut island": (0.04, [[100, 40 + 80j, 190 + 80j, 140]]),
     "touching cylinder": (0.03, [circle(120 + 40j, 40)]),
     "cylinder above": (0.03, [circle(120 + 60j, 40)]),
-    "hollow block": (0.04, [[40, 40 + 80j, 200 + 80j, 200], [80 + 24j, 160 + 24j, 160 + 56j, 80 + 56j]]),
+    "hollow block": (0.045, [[40, 40 + 80j, 200 + 80j, 200], [80 + 24j, 160 + 24j, 160 + 56j, 80 + 56j]]),
 }
 
 

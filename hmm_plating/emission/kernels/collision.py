@@ -1,7 +1,8 @@
 """Collision of one block: even part f⁺ → K f⁺ + (1 − K) w ρ, odd part f⁻ → O f⁻ + w M c·j, per cell complex K, O, M.
 
-With B the saturation and e, o, m the relaxation factors of the cell's liquid: K = B + (1 − B) e, O = (1 − B) o − B,
-M = 3 (1 − B)(m − o). Blocks are (planes LANES), factors (6 LANES) with K/2, O/2 and M.
+With B the saturation and m, e, o the relaxation factors of the cell's liquid: K = B + (1 − B) e,
+M = 3 (1 − B)² (m − o), O = (1 − B) m − B − M/3, as in `saturation`. Blocks are (planes LANES), factors (6 LANES) with
+K/2, O/2 and M.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from hmm_plating.emission.kernels.layout import LANES
 def set_factors(factors, lane, saturation, relaxation):
     """Write K/2, O/2 and M of one cell into its block; `relaxation` (m, e, o)."""
     momentum, even, odd = relaxation[0], relaxation[1], relaxation[2]
-    held = (saturation + (1 - saturation) * even) / 2, ((1 - saturation) * odd - saturation) / 2
-    values = held[0], held[1], 3 * (1 - saturation) * (momentum - odd)
+    free = 1 - saturation
+    apart = free * free * (momentum - odd)
+    values = (saturation + free * even) / 2, (free * momentum - saturation - apart) / 2, 3 * apart
     for k in range(3):
         factors[2 * k * LANES + lane] = values[k].real
         factors[(2 * k + 1) * LANES + lane] = values[k].imag

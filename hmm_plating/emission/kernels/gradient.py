@@ -7,8 +7,8 @@ from hmm_plating.emission.kernels.layout import LANES, place_of
 
 
 @inlined
-def slope_of_saturation(start, x, unit, relaxation, lattice, block, lane):
-    """∂Z/∂B of a cell, 2 − 4 j_x + ⅓ fᵀW⁻¹(f − P C f), with C of the cell's liquid, through its moments."""
+def slope_of_saturation(start, x, unit, saturation, relaxation, lattice, block, lane):
+    """∂Z/∂B of a cell, 2 − 4 j_x + ⅓ fᵀW⁻¹P ∂C/∂B f, through its moments."""
     half = lattice.weights.size
     momentum, even, odd = relaxation[0], relaxation[1], relaxation[2]
     density = complex(start[block, lane], start[block, half * LANES + lane])
@@ -28,8 +28,9 @@ def slope_of_saturation(start, x, unit, relaxation, lattice, block, lane):
         flow_z += lattice.cz[i] * difference
         even_square += lattice.inverse_weights[i] / 2 * both * both
         odd_square += lattice.inverse_weights[i] / 2 * difference * difference
-    change = (1 - even) * (even_square - density * density) + (1 + odd) * odd_square
-    change += 3 * (momentum - odd) * (flow_x * flow_x + flow_y * flow_y + flow_z * flow_z)
+    apart = 2 * (1 - saturation) * (momentum - odd)
+    change = (1 - even) * (even_square - density * density) + (1 + momentum - apart) * odd_square
+    change += 3 * apart * (flow_x * flow_x + flow_y * flow_y + flow_z * flow_z)
     return 2 - 4 * flow_x + change / 3
 
 
@@ -48,18 +49,19 @@ def differentiate(lattice, box, bottom, fraction, medium, media, threshold, star
                 if e > threshold:
                     gradient[z, y, column] = (media.relaxation[kind, 0] - 1) / area
                     continue
-                block, lane = place_of(z, y - bottom, column, box)
-                change = slope_of_saturation(start, x, unit, media.relaxation[kind], lattice, block, lane)
                 # derivatives of the calibration polynomials e + e(1 − e)s and e(1 − e)g
                 saturation_terms, ghost_terms = media.saturation[kind], media.ghost[kind]
-                held, held_slope, ghost, ghost_slope = saturation_terms[0], 0.0j, ghost_terms[0], 0.0j
-                if e > 0:
-                    held = ghost = 0.0j
-                    for j in range(saturation_terms.size - 1, -1, -1):
-                        held_slope = held_slope * e + held
-                        held = held * e + saturation_terms[j]
-                        ghost_slope = ghost_slope * e + ghost
-                        ghost = ghost * e + ghost_terms[j]
-                bubble, bubble_slope = e * (1 - e), 1 - 2 * e
-                change *= 1 + bubble_slope * held + bubble * held_slope
-                gradient[z, y, column] = (change - bubble_slope * ghost - bubble * ghost_slope) / area
+                held = held_slope = ghost = ghost_slope = 0.0j
+                centred = 2 * e - 1
+                for j in range(saturation_terms.size - 1, -1, -1):
+                    held_slope = held_slope * centred + held
+                    held = held * centred + saturation_terms[j]
+                    ghost_slope = ghost_slope * centred + ghost
+                    ghost = ghost * centred + ghost_terms[j]
+                bubble = e * (1 - e)
+                block, lane = place_of(z, y - bottom, column, box)
+                change = slope_of_saturation(
+                    start, x, unit, e + bubble * held, media.relaxation[kind], lattice, block, lane
+                )
+                change *= 1 - centred * held + 2 * bubble * held_slope
+                gradient[z, y, column] = (change + centred * ghost - 2 * bubble * ghost_slope) / area

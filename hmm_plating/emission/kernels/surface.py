@@ -37,10 +37,10 @@ def saturate(fraction, medium, media, threshold, saturation, solid):
                 saturation[z, y, x] = 0.0
                 if 0 < e <= threshold:
                     saturation_terms, ghost_terms = media.saturation[medium[z, y, x]], media.ghost[medium[z, y, x]]
-                    held, ghost = 0.0j, 0.0j
+                    held, ghost, centred = 0.0j, 0.0j, 2 * e - 1
                     for j in range(saturation_terms.size - 1, -1, -1):
-                        held = held * e + saturation_terms[j]
-                        ghost = ghost * e + ghost_terms[j]
+                        held = held * centred + saturation_terms[j]
+                        ghost = ghost * centred + ghost_terms[j]
                     saturation[z, y, x] = e + e * (1 - e) * held
                     ghosts += e * (1 - e) * ghost
     return ghosts

@@ -24,6 +24,7 @@ TRANSPORT = hp.Transport(
     layer_thickness=200e-6,  # an assumption: a cell without flow, natural convection leaves 100 to 300 µm
     conductivity=1.0,  # S/m
     transference_number=0.38,
+    resolved=False,  # within the box c̃ varies by less than 1 % below 100 A/m²
 )
 
 SURFACE = {

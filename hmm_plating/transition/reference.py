@@ -72,11 +72,12 @@ def coefficients(
         for value in (parameters.exchange_current_density, parameters.temperature, parameters.charge_per_volume)
     )
     # velocity noise of an interface of mobility M = dv/d(pressure): <v v'> = 2 k_B T M δ(area) δ(t), in a section as
-    # deep as ℓ; a front averages the cells that it crosses with weights w, and ∫w² dn = 2/(3ℓ)
+    # deep as ℓ. Noise in w n displaces the front, once its profile is that of equilibrium again, by the part along w,
+    # ∫w² n/∫w² (what is orthogonal decays), of variance ∫w⁴/(∫w²)² = 36/(35ℓ) per area and unit of white noise
     mobility = exchange / (rows(parameters.kinetic_voltage) * charge**2)
     depth = grid.width if grid.dimensions == 2 else grid.spacing
     cell = grid.spacing**2 * depth / grid.width
-    thermal = torch.sqrt(3 * BOLTZMANN_CONSTANT * temperature * mobility / (duration * cell))
+    thermal = torch.sqrt(35 / 18 * BOLTZMANN_CONSTANT * temperature * mobility / (duration * cell))
     angle = parameters.anisotropy_fold * rows(parameters.crystal_orientation)
     return Coefficients(
         exchange_velocity=exchange / charge / grid.spacing,

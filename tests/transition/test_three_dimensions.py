@@ -114,7 +114,8 @@ def test_noise_has_the_thermal_strength():
     surface = film(torch.full((48, 48), 60e-9, dtype=torch.float64), 30, DEEP.width, DEEP.spacing)
     noise = torch.randn(surface.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     after = potentiostatic_step(initial_state(surface, 3), 0.0, 0.5, noise, p)
-    displacement = (after.order_parameter - surface).sum(-2) * DEEP.spacing
+    weight = 4 / DEEP.width * surface * (1 - surface)
+    displacement = (weight * (after.order_parameter - surface)).sum(-2) / weight.square().sum(-2)
     mobility = 0.3 / (p.kinetic_voltage * p.charge_per_volume**2)
     thermal = 2 * 1.380649e-23 * p.temperature * mobility * 0.5 / DEEP.spacing**2
     # 2304 columns: 3 % Monte-Carlo error

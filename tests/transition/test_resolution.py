@@ -62,7 +62,7 @@ def refined(surface, noise_amplitude, steps, **changes):
 
 @pytest.mark.parametrize("noise_amplitude", [0.0, 10.0])
 def test_refinement_of_a_compact_film(noise_amplitude):
-    """60 nm of zinc, four times the interface width: the height of the tip changes by 0.3 % at most, the relief by 1 %."""
+    """60 nm of zinc, almost four times ℓ: the height of the tip changes by 0.3 % at most, the relief by 1 %."""
     coarse, fine, *_ = refined(lambda cells: waves(cells, 64, 40), noise_amplitude, 6)
     assert float(coarse.max()) == pytest.approx(float(fine.max()), rel=0.003)
     relief = float(fine.max() - fine.min())
@@ -98,7 +98,7 @@ def radius(profile):
 @pytest.mark.parametrize("cells", [4, 8])
 @pytest.mark.parametrize("strength", [0.0, 0.05])
 def test_turning_a_disc_and_its_anisotropy_by_45_degrees(cells, strength):
-    """A disc of 80 nm grown by 30 nm: radii along the axis and along the diagonal change places within 0.5 % of the growth."""
+    """A disc of 80 nm grown by 30 nm: radii along axis and diagonal change places within 0.5 % of the growth."""
     n, spacing = 80 * cells // 4, WIDTH / cells
     x = (torch.arange(n, dtype=torch.float64) + 0.5 - n / 2) * spacing
     disc = torch.sigmoid(4 * (80e-9 - torch.hypot(x, x[:, None])) / WIDTH)

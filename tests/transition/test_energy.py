@@ -51,7 +51,7 @@ def surface_energy(xi, p):
     return float((energy * length).sum()) * p.surface_energy * p.interface.spacing ** (xi.ndim - 1)
 
 
-@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("dimensions", [2, pytest.param(3, marks=pytest.mark.slow)])
 @settings(deadline=None, max_examples=6)
 @given(st.integers(0, 10**6))
 def test_interfacial_energy_falls_at_rest(dimensions, seed):
@@ -130,7 +130,14 @@ def resting_overpotential(p, radius, dimensions):
 
 @pytest.mark.parametrize(
     ("dimensions", "cells", "widths", "tolerance"),
-    [(2, 4, 2, 0.005), (2, 4, 4, 0.005), (2, 8, 4, 0.005), (3, 4, 2, 0.03), (3, 4, 4, 0.005), (3, 8, 2, 0.03)],
+    [
+        (2, 4, 2, 0.005),
+        (2, 4, 4, 0.005),
+        (2, 8, 4, 0.005),
+        (3, 4, 2, 0.03),
+        (3, 4, 4, 0.005),
+        pytest.param(3, 8, 2, 0.03, marks=pytest.mark.slow),
+    ],
 )
 def test_gibbs_thomson(dimensions, cells, widths, tolerance):
     """Cylinder η = −γ/(R nFc_s), sphere −2γ/(R nFc_s), radii of 2 and 4 ℓ (design, table 3.7: within 3 %)."""

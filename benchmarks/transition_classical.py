@@ -58,9 +58,10 @@ WATER = Electrolyte(density=997.05, viscosity=0.890e-3)
 
 def case(box: tuple[int, ...], dimensions: int, transported: bool, strength: float) -> tuple[Callable[[], object], int]:
     """Copper islands of 20 cells in a box, growing, and the cell updates of a call."""
-    surface = Parameters.from_materials(Metal.copper(), WATER, Interface(4e-6, 1e-6), anisotropy_strength=strength)
+    interface = Interface(4e-6, 1e-6, dimensions)
+    surface = Parameters.from_materials(Metal.copper(), WATER, interface, anisotropy_strength=strength)
     transport = Transport(1000.0, 1e-9, 1e-4) if transported else None
-    parameters = ClassicalParameters(surface, 1e-4, 0.05, transport, dimensions=dimensions)
+    parameters = ClassicalParameters(surface, 1e-4, 0.05, transport)
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) - n // 2 for n in box[-dimensions:]), indexing="ij")
     xi = torch.sigmoid(20.0 - torch.stack(axes).norm(dim=0)).expand(box).contiguous()
     state = ClassicalState(xi, torch.ones_like(xi) if transported else None)

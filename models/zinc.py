@@ -20,7 +20,7 @@ SURFACE = {
     "wetting_charge": hp.Wandering(dist.LogNormal(math.log(25.0), 0.3), correlation_time=300.0),
     # stripping at the plating current runs out of islands after 44 to 47 of 60 s; the rest goes into side products
     "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=60.0),
-    "noise_amplitude": 30.0,
+    "noise_amplitude": 37.0,
 }
 
 

@@ -48,7 +48,6 @@ class ClassicalParameters:
         transport: c0 and D_l of the cation; None where c̃ is not followed.
         metal_diffusivity: D_s [m²/s].
         top_concentration: c̃ held on the upper face of the box; None: a closed box.
-        dimensions: 2 or 3.
 
     Raises:
         InputError: a value outside its range.
@@ -60,7 +59,6 @@ class ClassicalParameters:
     transport: Transport | None = None
     metal_diffusivity: float = 0.0
     top_concentration: float | None = None
-    dimensions: int = 2
 
     def __post_init__(self) -> None:
         for name in ("interface_mobility", "reaction_rate", "metal_diffusivity", "top_concentration"):
@@ -69,8 +67,6 @@ class ClassicalParameters:
                 continue
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"ClassicalParameters.{name} must be finite and at least 0 (SI units), got {value!r}")
-        if self.dimensions not in (2, 3):
-            raise InputError(f"ClassicalParameters.dimensions must be 2 or 3, got {self.dimensions!r}")
 
     @property
     def concentration_ratio(self) -> float:
@@ -81,7 +77,7 @@ class ClassicalParameters:
         return ions / float(self.transport.concentration)
 
 
-def free_energy(order_parameter: Tensor, surface: Parameters, dimensions: int = 2) -> Tensor:
+def free_energy(order_parameter: Tensor, surface: Parameters) -> Tensor:
     """F (...,) of a section [J per m of depth] or a box [J]; ξ (..., y, x) or (..., z, y, x), mirrored at bottom and
     top, periodic laterally.
 
@@ -89,7 +85,8 @@ def free_energy(order_parameter: Tensor, surface: Parameters, dimensions: int = 
     anisotropy its variation is the five- or seven-point Laplacian. Torque terms follow by differentiation: the
     reference of the kernels.
     """
-    xi, spacing, axes = order_parameter, surface.interface.spacing, tuple(range(-dimensions, 0))
+    xi, spacing, dimensions = order_parameter, surface.interface.spacing, surface.interface.dimensions
+    axes = tuple(range(-dimensions, 0))
     periodic = {axis: (torch.roll(xi, -1, axis) - xi) / spacing for axis in axes if axis != -2}
     differences = {axis: (right, torch.roll(right, 1, axis)) for axis, right in periodic.items()}
     rise = (xi[..., 1:, :] - xi[..., :-1, :]) / spacing
@@ -129,7 +126,7 @@ def stable_time_step(state: ClassicalState, overpotential: Tensor | float, param
     Up to it every weight of the update is positive; h'' ≤ 6, h' ≤ 15/8, g'' ≤ 2, and the reaction itself brings c̃ no
     higher than exp(zFη/RT).
     """
-    surface, cells = parameters.surface, tuple(range(-parameters.dimensions, 0))
+    surface, cells = parameters.surface, tuple(range(-parameters.surface.interface.dimensions, 0))
     kappa, well = _energy_coefficients(surface)
     per_cell = 1 / surface.interface.spacing**2
     anodic, cathodic = _reaction_factors(state, overpotential, parameters)
@@ -138,13 +135,13 @@ def stable_time_step(state: ClassicalState, overpotential: Tensor | float, param
     if state.concentration is not None and parameters.transport is not None:
         highest = state.concentration.to(torch.float64).amax(cells).clamp(min=1)
         drive = torch.maximum(anodic, (anodic - cathodic * highest).abs())
-        neighbours = 2 * parameters.dimensions + (parameters.top_concentration is not None)
+        neighbours = 2 * parameters.surface.interface.dimensions + (parameters.top_concentration is not None)
         diffusivity = max(parameters.transport.diffusivity, parameters.metal_diffusivity)
         consumption = 1.875 * parameters.concentration_ratio * parameters.reaction_rate * cathodic
         carried = neighbours * diffusivity * per_cell + consumption
     strength = _per_particle(surface.anisotropy_strength, xi, parameters)
     stiffest = 1 + max(0.5 * surface.anisotropy_fold**2, 1.0) * strength  # bounds ∂²e/∂∇ξ²
-    relaxed = 2 * parameters.dimensions * kappa * stiffest * per_cell + 2 * well
+    relaxed = 2 * parameters.surface.interface.dimensions * kappa * stiffest * per_cell + 2 * well
     return 1 / torch.maximum(parameters.interface_mobility * relaxed + 6 * parameters.reaction_rate * drive, carried)
 
 
@@ -189,7 +186,7 @@ def classical_step(
         limit = torch.full_like(limit, time_step)
     substeps = torch.ceil(duration / limit).clamp(min=1)  # nothing moves: the limit is infinite
     substep = duration / substeps
-    depth, rows, columns = (xi.shape[-3] if parameters.dimensions == 3 else 1), *xi.shape[-2:]
+    depth, rows, columns = (xi.shape[-3] if parameters.surface.interface.dimensions == 3 else 1), *xi.shape[-2:]
     advanced, concentration, added = (
         np.empty((substep.numel(), 0, 0, 0))
         if field is None
@@ -252,7 +249,7 @@ def _reaction_factors(
 
 def _per_particle(value: Tensor | float, order_parameter: Tensor, parameters: ClassicalParameters) -> Tensor:
     """Broadcast to the batch (...,), in double precision."""
-    batch = order_parameter.shape[: -parameters.dimensions]
+    batch = order_parameter.shape[: -parameters.surface.interface.dimensions]
     return torch.as_tensor(value, dtype=torch.float64).detach().expand(batch)
 
 

@@ -81,11 +81,12 @@ def coefficients(
         for value in (parameters.exchange_current_density, parameters.temperature, parameters.charge_per_volume)
     )
     # velocity noise of an interface of mobility M = dv/d(pressure): <v v'> = 2 k_B T M δ(area) δ(t), in a section as
-    # deep as ℓ; a front averages the cells that it crosses with weights w, and ∫w² dn = 2/(3ℓ)
+    # deep as ℓ. Noise in w n displaces the front, once its profile is that of equilibrium again, by the part along w,
+    # ∫w² n/∫w² (what is orthogonal decays), of variance ∫w⁴/(∫w²)² = 36/(35ℓ) per area and unit of white noise
     mobility = exchange / (rows(parameters.kinetic_voltage) * charge**2)
     depth = grid.width if grid.dimensions == 2 else grid.spacing
     cell = grid.spacing**2 * depth / grid.width
-    thermal = torch.sqrt(3 * BOLTZMANN_CONSTANT * temperature * mobility / (duration * cell))
+    thermal = torch.sqrt(35 / 18 * BOLTZMANN_CONSTANT * temperature * mobility / (duration * cell))
     transport, ohmic, consumption = parameters.transport, 0 * exchange, 0 * exchange
     if transport is not None:
         density = charge / (parameters.valence * FARADAY_CONSTANT)  # c_s
@@ -199,12 +200,22 @@ class Geometry(NamedTuple):
 
 
 def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
-    """Weight, curvature and capillary stiffness of the diffuse interface."""
+    """Weight, curvature and capillary stiffness of the diffuse interface.
+
+    In three dimensions κ gets the mixed fourth differences by which the nineteen-point Laplacian differs from the
+    seven-point one. Without them `curvature_cancelling` would take away more of a short diagonal wave's curvature
+    motion than the Laplacian makes, and at a strong drive the wave would grow.
+    """
     xi, width, axes = order_parameter, c.width, range(-c.dimensions, 0)
     active = xi * (1 - xi) > ACTIVE
     clipped = xi.clamp(CLIP, 1 - CLIP)
-    padded = _pad(0.25 * width * torch.log(clipped / (1 - clipped)), c.dimensions)
+    distance = 0.25 * width * torch.log(clipped / (1 - clipped))
+    padded = _pad(distance, c.dimensions)
     divergence = torch.zeros_like(xi)
+    if c.dimensions == 3:
+        divergence = laplacian(distance, 3) - sum(
+            _inner(padded, *(a for a in axes if a != axis)).diff(n=2, dim=axis) for axis in axes
+        )
     for axis in axes:
         others = [other for other in axes if other != axis]
         near, far = _pair(_inner(padded, *others), axis)

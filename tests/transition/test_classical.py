@@ -34,10 +34,15 @@ def one_step(state, p, overpotential=0.0):
 def test_kernel_is_minus_the_derivative_of_the_free_energy(dimensions, box, fold):
     """Reverse-mode derivative of `free_energy`; fold 0: no anisotropy. Particles differ in strength and orientation."""
     strength = torch.tensor([0.0, 0.05, 0.3]) * (fold > 0)
-    p = surface(fold=fold or 4, anisotropy_strength=strength, crystal_orientation=torch.tensor([0.1, 0.0, -0.7]))
+    p = surface(
+        fold=fold or 4,
+        dimensions=dimensions,
+        anisotropy_strength=strength,
+        crystal_orientation=torch.tensor([0.1, 0.0, -0.7]),
+    )
     xi = random_field(3, *box).requires_grad_()
-    (derivative,) = torch.autograd.grad(free_energy(xi, p, dimensions).sum(), xi)
-    moved, duration = one_step(ClassicalState(xi.detach()), ClassicalParameters(p, 2.0, dimensions=dimensions))
+    (derivative,) = torch.autograd.grad(free_energy(xi, p).sum(), xi)
+    moved, duration = one_step(ClassicalState(xi.detach()), ClassicalParameters(p, 2.0))
     rate = (moved.order_parameter - xi.detach()) / duration
     variation = derivative / p.interface.spacing**dimensions
     torch.testing.assert_close(rate, -2.0 * variation, rtol=1e-9, atol=1e-11 * float(variation.abs().max()))
@@ -72,18 +77,18 @@ def test_anisotropic_energy():
 @settings(max_examples=30)
 def test_energy_decays_without_drive(dimensions, box, seed, strength, fold, angle):
     """dF/dt = −L_σ ∫(δF/δξ)² (Allen and Cahn, Acta Metall. 27 (1979) 1085), at the longest stable step."""
-    p = surface(fold=fold, anisotropy_strength=strength, crystal_orientation=angle)
+    p = surface(fold=fold, dimensions=dimensions, anisotropy_strength=strength, crystal_orientation=angle)
     state, energies = ClassicalState(random_field(*box, seed=seed)), []
     for _ in range(4):
-        energies.append(float(free_energy(state.order_parameter, p, dimensions)))
-        state, _ = one_step(state, ClassicalParameters(p, 1.0, dimensions=dimensions))
+        energies.append(float(free_energy(state.order_parameter, p)))
+        state, _ = one_step(state, ClassicalParameters(p, 1.0))
     assert energies == sorted(energies, reverse=True)
 
 
 def coupled(dimensions, box, strength=0.0, top=None, seed=0):
-    p = surface(anisotropy_strength=strength)
+    p = surface(dimensions=dimensions, anisotropy_strength=strength)
     state = ClassicalState(random_field(*box, seed=seed), 0.5 + random_field(*box, seed=seed + 1))
-    parameters = ClassicalParameters(p, 1e-4, 0.1, TRANSPORT, 1e-11, top, dimensions)
+    parameters = ClassicalParameters(p, 1e-4, 0.1, TRANSPORT, 1e-11, top)
     return state, parameters, 20 * float(stable_time_step(state, -0.02, parameters).min())
 
 
@@ -209,6 +214,6 @@ def test_input_that_does_not_fit_is_refused():
         arguments = {"state": state, "overpotential": 0.0, "duration": duration, "parameters": p, **changes}
         with pytest.raises(InputError, match=message):
             classical_step(**arguments)
-    for name, value in (("interface_mobility", -1.0), ("dimensions", 4), ("top_concentration", math.nan)):
+    for name, value in (("interface_mobility", -1.0), ("top_concentration", math.nan)):
         with pytest.raises(InputError, match=name):
             ClassicalParameters(p.surface, **{"interface_mobility": 1.0, name: value})

@@ -17,8 +17,8 @@ RESOLUTIONS = [(4, 0.03), (8, 0.01)]
 MOBILITY = 1e-5
 
 
-def relaxed(xi, duration, p, dimensions=2):
-    return classical_step(ClassicalState(xi), 0.0, duration, ClassicalParameters(p, MOBILITY, dimensions=dimensions))
+def relaxed(xi, duration, p):
+    return classical_step(ClassicalState(xi), 0.0, duration, ClassicalParameters(p, MOBILITY))
 
 
 def test_equilibrium_profile():
@@ -41,7 +41,7 @@ def test_equilibrium_profile():
 @pytest.mark.parametrize(("cells", "tolerance"), RESOLUTIONS)
 def test_circle_and_sphere_shrink_by_their_curvature(dimensions, cells, tolerance):
     """d(R²)/dt = −2 L_σ κ and −4 L_σ κ (Allen and Cahn, Acta Metall. 27 (1979) 1085)."""
-    p, radius = surface(cells), 5 * WIDTH
+    p, radius = surface(cells, dimensions=dimensions), 5 * WIDTH
     rate = 2 * (dimensions - 1) * MOBILITY * p.interface.gradient_energy(p.surface_energy)
 
     def squared_radius(xi):
@@ -49,8 +49,8 @@ def test_circle_and_sphere_shrink_by_their_curvature(dimensions, cells, toleranc
         return volume / math.pi if dimensions == 2 else (3 * volume / (4 * math.pi)) ** (2 / 3)
 
     duration = 0.15 * radius**2 / rate
-    start = relaxed(ball(radius, 2.6 * radius, p, dimensions), duration / 3, p, dimensions).order_parameter
-    end = relaxed(start, duration, p, dimensions).order_parameter
+    start = relaxed(ball(radius, 2.6 * radius, p), duration / 3, p).order_parameter
+    end = relaxed(start, duration, p).order_parameter
     assert squared_radius(start) - squared_radius(end) == pytest.approx(rate * duration, rel=tolerance)
 
 

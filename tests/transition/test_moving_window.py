@@ -53,8 +53,8 @@ def test_plating_beyond_the_box_and_back(backend, plated):
 def test_shift_conserves_metal_and_moves_rows_only():
     field = rough(mean=130e-9)
     base = torch.tensor([3.0, 0.0], dtype=torch.float64)
-    shifted, new_base, moved = shift_window(field, base, 4, INTERFACE.spacing)
-    assert moved
+    shifted, new_base, rise = shift_window(field, base, 4, INTERFACE.spacing)
+    assert bool((rise != 0).any())
     before = base + field.sum((-2, -1)) / field.shape[-1]
     after = new_base + shifted.sum((-2, -1)) / field.shape[-1]
     torch.testing.assert_close(after, before, rtol=1e-14, atol=0)
@@ -66,8 +66,8 @@ def test_shift_conserves_metal_and_moves_rows_only():
 def test_metal_comes_back_above_the_rigid_base():
     field = rough(mean=14e-9, amplitude=4e-9)[:1]
     base = torch.tensor([7.5], dtype=torch.float64)
-    shifted, new_base, moved = shift_window(field, base, 4, INTERFACE.spacing)
-    assert moved
+    shifted, new_base, rise = shift_window(field, base, 4, INTERFACE.spacing)
+    assert bool((rise != 0).any())
     torch.testing.assert_close(
         new_base + shifted.sum((-2, -1)) / 32, base + field.sum((-2, -1)) / 32, rtol=1e-14, atol=0
     )

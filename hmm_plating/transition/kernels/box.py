@@ -17,7 +17,7 @@ from hmm_plating.transition.kernels.elliptic import reached, solve
 from hmm_plating.transition.kernels.multigrid import LEAK, Workspace, workspace
 from hmm_plating.transition.kernels.substep import ALPHA, DIFFUSIVITY, EXCHANGE, OHMIC, RATIO, SUPPLY
 
-TOLERANCE, MOST = 1e-8, 60
+TOLERANCE, MOST = 1e-9, 60
 FEEDBACK = 0.5  # of the rates on themselves through one sub-step's change of the concentration
 
 
@@ -82,10 +82,22 @@ def fill_growth(before, xi, margin, box):
                 target[i] = new[i + 1] - old[i + 1]
 
 
+@inlined
+def add_field(target, factor, field):
+    """target += factor field."""
+    to, given = target.reshape(-1), field.reshape(-1)
+    for i in range(to.size):
+        to[i] += factor * given[i]
+
+
 @called
 def advance_box(fields, substep, c, box):
     """Solve for concentration and potential (2, z, y, x) in place; returns whether both were found."""
     storage, found = 1 / (c[DIFFUSIVITY] * substep), True
+    # where storage is small, ψ follows c̃: the change of one is a start for that of the other
+    follows = c[OHMIC] * c[DIFFUSIVITY] / c[RATIO]
+    if c[OHMIC] > 0:
+        add_field(fields[1], -follows, fields[0])
     for part in range(2 if c[OHMIC] > 0 else 1):
         field, keep, rate = fields[part], storage, storage * c[RATIO]
         if part == 1:
@@ -98,6 +110,8 @@ def advance_box(fields, substep, c, box):
         top = c[SUPPLY] if part == 0 else 0.0
         _, residual = solve(field, box.mobility, keep, box.sink, box.source, top, box.top, TOLERANCE, MOST, box.space)
         found = found and reached(residual, TOLERANCE)
+        if part == 0 and c[OHMIC] > 0:
+            add_field(fields[1], follows, fields[0])
     return found
 
 
@@ -141,12 +155,13 @@ def conductance_reverse(adjoint, solution, top_value, box, out):
 
 
 @called
-def box_reverse(before, after, adjoints, substep, c, box, by_c, by_mobility, by_growth):
+def box_reverse(before, after, adjoints, substep, c, box, solutions, by_c, by_mobility, by_growth):
     """Through `advance_box`.
 
     Args:
         before, after: concentration and potential (2, z, y, x).
         adjoints: derivatives with respect to `after` on entry, to `before` on return.
+        solutions: of the two adjoint solves (2, z, y, x), which start from what it holds.
         by_c: derivatives with respect to the coefficients, added to.
         by_mobility, by_growth: (z, y, x), overwritten. `box.growth` and `box.mobility` are those of the sub-step.
 
@@ -164,7 +179,7 @@ def box_reverse(before, after, adjoints, substep, c, box, by_c, by_mobility, by_
         if part == 1:
             keep, rate = 0.0, c[OHMIC] / substep
         given, found, old = adjoints[part], after[part], before[part]
-        solution = np.zeros(found.shape)
+        solution = solutions[part]
         _, residual = solve(solution, box.mobility, keep, box.sink, given, 0.0, box.top, TOLERANCE, MOST, box.space)
         good = good and reached(residual, TOLERANCE)
         by_top = conductance_reverse(solution, found, c[SUPPLY] if part == 0 else 0.0, box, box.source)

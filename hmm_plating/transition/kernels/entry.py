@@ -135,6 +135,7 @@ def reverse(
     if inside is not None:
         box, insides = box_workspace(*field.shape), np.empty((most + 1, *inside.shape))
         by_mobility, by_growth = np.empty(field.shape), np.empty(field.shape)
+        solutions = np.zeros(inside.shape)
         copy_to(inside, insides[0])
     while taken < most and left > 0 and may_run(xi, margin, on_base, rows):
         k = taken
@@ -171,7 +172,7 @@ def reverse(
             fill_mobility(states[k + 1], margin, box)
             fill_growth(xi, states[k + 1], margin, box)
             solved = box_reverse(
-                insides[k], insides[k + 1], by_inside, pace.substep, c, box, by_c, by_mobility, by_growth
+                insides[k], insides[k + 1], by_inside, pace.substep, c, box, solutions, by_c, by_mobility, by_growth
             )
             good = good and solved
             add_inner(adjoints.order_parameter, 1.0, by_growth, margin)

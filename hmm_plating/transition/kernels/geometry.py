@@ -182,9 +182,48 @@ def face_slopes(p, z, j, axis, margin, along, across, aside):
             aside[i] = 0.25 * (up0[i + 1] + up1[i + 1] - down0[i + 1] - down1[i + 1])
 
 
+@inlined
+def add_row(target, factor, source):
+    """target += factor source."""
+    for i in range(target.size):
+        target[i] += factor * source[i]
+
+
+@inlined
+def crossed_row(p, z, j, out):
+    """Nineteen- less seven-point Laplacian of row (z, j), padded indices: the mixed fourth differences by 1/6."""
+    for i in range(out.size):
+        faces = p[z, j, i] + p[z, j, i + 2] + p[z, j - 1, i + 1] + p[z, j + 1, i + 1]
+        edges = p[z, j - 1, i] + p[z, j - 1, i + 2] + p[z, j + 1, i] + p[z, j + 1, i + 2]
+        out[i] = (edges - 4 * faces + 12 * p[z, j, i + 1]) * (1 / 6)
+    for side in (z - 1, z + 1):
+        for i in range(out.size):
+            edges = p[side, j, i] + p[side, j, i + 2] + p[side, j - 1, i + 1] + p[side, j + 1, i + 1]
+            out[i] += (edges - 4 * p[side, j, i + 1]) * (1 / 6)
+
+
+@inlined
+def crossed_reverse(given, z, j, out):
+    """Subtract the transpose of `crossed_row` from `out`."""
+    add_row(out[z, j, 1:-1], -2.0, given)
+    for sign in (1, -1):
+        add_row(out[z + sign, j, 1:-1], 2 / 3, given)
+        add_row(out[z, j + sign, 1:-1], 2 / 3, given)
+        for other in (1, -1):
+            add_row(out[z + sign, j + other, 1:-1], -1 / 6, given)
+    for target in (out[z, j, 2:], out[z, j, :-2]):
+        add_row(target, 2 / 3, given)
+    for side, row in ((z + 1, j), (z - 1, j), (z, j + 1), (z, j - 1)):
+        add_row(out[side, row, 2:], -1 / 6, given)
+        add_row(out[side, row, :-2], -1 / 6, given)
+
+
 @called
 def fill_curvature(margin, work):
-    """κ = −div n of live rows, positive where metal is convex, `work.curvature`; not yet clipped."""
+    """κ = −div n of live rows, positive where metal is convex, `work.curvature`; not yet clipped.
+
+    In three dimensions with the mixed fourth differences that the Laplacian has, see `reference.geometry`.
+    """
     p, live, kappa = work.distance, work.live, work.curvature
     depth, height = live.shape
     width = kappa.shape[2]
@@ -221,13 +260,12 @@ def fill_curvature(margin, work):
                     row = kappa[next_z, next_j]
                     for i in range(width):
                         row[i] += normal[i]
-
-
-@inlined
-def add_row(target, factor, source):
-    """target += factor source."""
-    for i in range(target.size):
-        target[i] += factor * source[i]
+    if deep:
+        for z in range(depth):
+            for j in range(height):
+                if live[z, j]:
+                    crossed_row(p, z + 1, j + 1, normal[:width])
+                    add_row(kappa[z, j], -1.0, normal[:width])
 
 
 @inlined
@@ -310,6 +348,11 @@ def curvature_reverse(given, margin, work, out):
                         dz, dj = (1, 0) if axis == 1 else (0, 1)
                         add_row(out[row_z + dz, row_j + dj, 1:-1], 1.0, aside)
                         add_row(out[row_z - dz, row_j - dj, 1:-1], -1.0, aside)
+    if deep:
+        for z in range(depth):
+            for j in range(height):
+                if live[z, j]:
+                    crossed_reverse(given[z, j], z + 1, j + 1, out)
 
 
 @called

@@ -14,6 +14,7 @@ import math
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from turns import seconds
 
 from hmm_plating.materials import Electrolyte, Metal
-from hmm_plating.transition import Interface, Parameters, reference, rollout
+from hmm_plating.transition import Interface, Parameters, Transport, reference, rollout
 from hmm_plating.transition.reference import Progress
 
 ROUNDS, WIDTH, LIFT, OVERPOTENTIAL = 7, 4, 4.0, -0.05
@@ -53,7 +54,11 @@ def islands(box: tuple[int, ...]) -> Tensor:
 
 
 def stretch(
-    surface: Tensor, particles: int, strength: float, substeps: int | None = None
+    surface: Tensor,
+    particles: int,
+    strength: float,
+    substeps: int | None = None,
+    transport: Transport | None = None,
 ) -> Callable[[bool], tuple[Progress, Tensor]]:
     """A call of `rollout.advance`, with gradient or without, on lithium with cells of 4 nm.
 
@@ -62,9 +67,11 @@ def stretch(
         particles: copies of it.
         strength: of the anisotropy.
         substeps: of rest, at least so many; None: plating.
+        transport: to solve for concentration, and at a finite conductivity for the potential, in the box.
     """
     interface = Interface(4e-9 * WIDTH, 4e-9, surface.ndim)
     p = Parameters.from_materials(Metal.lithium(), WATER, interface, anisotropy_strength=strength, noise_amplitude=1.0)
+    p = replace(p, transport=transport)
     batch = torch.Size([particles])
     exchange = float(p.exchange_current_density) / float(p.charge_per_volume) / interface.spacing  # cells/s
     capillary = exchange * float(p.capillary_length) / interface.spacing  # cells²/s
@@ -78,7 +85,9 @@ def stretch(
         zero, given = torch.zeros(batch, dtype=torch.float64), field.clone().requires_grad_(gradient)
         agitation = noise.clone().requires_grad_(gradient)
         c = reference.coefficients(p, batch, duration, field)
-        start = Progress(given, zero, zero + duration, zero + (eta if substeps is None else 0.0), zero)
+        inside = None if transport is None else torch.stack([torch.ones_like(field), torch.zeros_like(field)], 1)
+        y = zero + (eta if substeps is None else 0.0)
+        start = Progress(given, zero, zero + duration, y, zero, zero, inside)
         end = rollout.advance(start, agitation, c, substeps is not None, zero, WIDTH)
         if gradient:
             end.order_parameter.square().sum().backward()
@@ -168,7 +177,29 @@ def print_gradients() -> None:
         )
 
 
+def print_boxes() -> None:
+    """Sub-steps with the concentration in the box, and with the potential, on one thread."""
+    numba.set_num_threads(1)
+    salt = Transport(concentration=1000.0, diffusivity=5e-10, layer_thickness=1e-4)
+    print("\n| plating, one thread | film, ξ and c̃ | film, full | islands, ξ and c̃ | islands, full |")
+    print("|---" * 5 + "|")
+    for box in BOXES:
+        calls = [
+            stretch(surface, 1, 0.0, transport=replace(salt, conductivity=conductivity))
+            for surface in (film(box), islands(box))
+            for conductivity in (math.inf, 5.0)
+        ]
+        counts = [updates(call) for call in calls]
+        taken = seconds(ROUNDS, *(partial(call, False) for call in calls))
+        shown = [
+            f"{np.median(count / times) / 1e6:.0f} ({count / times.min() / 1e6:.0f})"
+            for count, times in zip(counts, taken, strict=True)
+        ]
+        print(f"| {' × '.join(map(str, box))} | {' | '.join(shown)} |", flush=True)
+
+
 if __name__ == "__main__":
     print_speeds()
+    print_boxes()
     print_scaling()
     print_gradients()

@@ -27,6 +27,5 @@ def kernel(function: Callable) -> Any:
 # One copy of the machine code: a called copy is optimised apart from a cached one and rounds otherwise.
 inlined = njit(fastmath=True, error_model="numpy", nogil=True, forceinline=True)
 
-# Not cached by themselves, as that would be optimised apart, but compiled with the entry point that calls them.
-called = njit(fastmath=True, error_model="numpy", nogil=True)
-called_exact = njit(error_model="numpy", nogil=True)  # knows infinity and NaN
+# Too large to be inlined wherever it is called; without fast arithmetic, whose rounding depends on how it is optimised.
+called = njit(error_model="numpy", nogil=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.compiled import called, inlined
+from hmm_plating.compiled import inlined
 from hmm_plating.transition.kernels.elliptic import reached, solve
 from hmm_plating.transition.kernels.multigrid import LEAK, Workspace, workspace
 from hmm_plating.transition.kernels.substep import ALPHA, DIFFUSIVITY, EXCHANGE, OHMIC, RATIO, SUPPLY
@@ -32,7 +32,7 @@ class Box(NamedTuple):
     space: Workspace
 
 
-@called
+@inlined
 def box_workspace(depth, height, width):
     """Allocate `Box`."""
     shape = (depth, height, width)
@@ -46,7 +46,7 @@ def box_workspace(depth, height, width):
     )
 
 
-@called
+@inlined
 def longest_coupled(time_left, sums, overpotential, c, lateral):
     """Longest sub-step for which rates may be computed from the concentration before it.
 
@@ -58,7 +58,7 @@ def longest_coupled(time_left, sums, overpotential, c, lateral):
     return time_left if excess <= 0 else 1 / (c[DIFFUSIVITY] * excess * excess)
 
 
-@called
+@inlined
 def fill_mobility(xi, margin, box):
     """1 − ξ; `xi` padded."""
     depth, height, width = box.mobility.shape
@@ -72,7 +72,7 @@ def fill_mobility(xi, margin, box):
             edge[i] = 2 * (target[i] + LEAK)
 
 
-@called
+@inlined
 def fill_growth(before, xi, margin, box):
     """Δξ of the sub-step; both padded."""
     for z in range(box.growth.shape[0]):
@@ -90,7 +90,7 @@ def add_field(target, factor, field):
         to[i] += factor * given[i]
 
 
-@called
+@inlined
 def advance_box(fields, substep, c, box):
     """Solve for concentration and potential (2, z, y, x) in place; returns whether both were found."""
     storage, found = 1 / (c[DIFFUSIVITY] * substep), True
@@ -122,7 +122,7 @@ def pair_row(own, other, found, there, target, factor):
         target[i] += factor * (own[i] - other[i]) * (found[i] - there[i])
 
 
-@called
+@inlined
 def conductance_reverse(adjoint, solution, top_value, box, out):
     """out = −λᵀ (∂A/∂a) u per cell, `out` (z, y, x); returns the derivative with respect to the top value."""
     depth, height, width = solution.shape
@@ -154,7 +154,7 @@ def conductance_reverse(adjoint, solution, top_value, box, out):
     return by_top
 
 
-@called
+@inlined
 def box_reverse(before, after, adjoints, substep, c, box, solutions, by_c, by_mobility, by_growth):
     """Through `advance_box`.
 

@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from hmm_plating.compiled import called_exact
+from hmm_plating.compiled import called
 from hmm_plating.transition.kernels.multigrid import (
     DEEP,
     DIRECTION,
@@ -46,7 +46,7 @@ __all__ = ["LEAK", "apply", "reached", "residual", "solve", "workspace"]
 RENEWAL = 1e-5
 
 
-@called_exact
+@called
 def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolerance, most, work):
     """Solve in place, starting from what `u` holds.
 
@@ -114,13 +114,13 @@ def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolera
     return iterations, unit / scale
 
 
-@called_exact
+@called
 def reached(residual, tolerance):
     """Whether a solve converged; in exact arithmetic, where NaN is no small number."""
     return residual <= tolerance
 
 
-@called_exact
+@called
 def apply(u, mobility, storage, sink, top_conductance, out):
     """out = (s + d) u − ∇·(a ∇u), with the value above the top at zero; shapes as `solve`."""
     out[:] = 0.0
@@ -131,14 +131,14 @@ def apply(u, mobility, storage, sink, top_conductance, out):
                 out[z, y, x] = -out[z, y, x]
 
 
-@called_exact
+@called
 def residual(u, mobility, storage, sink, source, top_value, top_conductance, out):
     """out = f + top_conductance u_top − A u; shapes as `solve`."""
     out[:] = source
     _add_arrivals(u, mobility, storage, sink, top_value, top_conductance, out)
 
 
-@called_exact
+@called
 def _add_arrivals(u, mobility, storage, sink, top_value, top_conductance, out):
     """out += what flows into each cell, less what is stored and lost there.
 
@@ -173,12 +173,12 @@ def _add_arrivals(u, mobility, storage, sink, top_value, top_conductance, out):
                 to_here[x] += arrives
 
 
-@called_exact
+@called
 def _flux(a, u, other_a, other_u):
     return (0.5 * (a + other_a) + LEAK) * (other_u - u)
 
 
-@called_exact
+@called
 def _fill_image(level, fields):
     """IMAGE = A DIRECTION, from differences: a smooth direction would lose its image in the rounding of products."""
     depth, rows, columns = level[0], level[1], level[2]
@@ -205,7 +205,7 @@ def _fill_image(level, fields):
             out[i] = out[i + columns + 1] = 0
 
 
-@called_exact
+@called
 def _dot(a, b, lanes):
     """Inner product in a fixed order that vector instructions can follow."""
     lanes[:] = 0
@@ -219,7 +219,7 @@ def _dot(a, b, lanes):
     return total
 
 
-@called_exact
+@called
 def _reduce(left, image, step, lanes):
     """left −= step · image, and its squared norm in the same pass."""
     lanes[:] = 0
@@ -234,7 +234,7 @@ def _reduce(left, image, step, lanes):
     return total
 
 
-@called_exact
+@called
 def _norm(field, sums):
     """Euclidean norm, column by column, for the same reason."""
     sums[:] = 0
@@ -249,7 +249,7 @@ def _norm(field, sums):
     return math.sqrt(total)
 
 
-@called_exact
+@called
 def _load(to, field, factor):
     depth, rows, columns = field.shape
     for z in range(depth):
@@ -260,7 +260,7 @@ def _load(to, field, factor):
                 row[x] = factor * values[x]
 
 
-@called_exact
+@called
 def _advance(u, direction, step):
     depth, rows, columns = u.shape
     for z in range(depth):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hmm_plating.compiled import called, inlined, kernel
+from hmm_plating.compiled import inlined, kernel
 from hmm_plating.transition.kernels.box import (
     advance_box,
     box_reverse,
@@ -23,7 +23,7 @@ DEPLETED, NOT_CONVERGED, STIFF = 1.0, 2.0, 3.0
 SHORTEST = 1e-7  # sub-step, relative to what is left
 
 
-@called
+@inlined
 def may_run(xi, margin, on_base, rows):
     """A surface is there and the window need not shift (`moving_window.must_shift`); `xi` padded."""
     height = xi.shape[1] - 2
@@ -43,7 +43,7 @@ def may_run(xi, margin, on_base, rows):
     return metal
 
 
-@called
+@inlined
 def padded(field, margin):
     """A padded copy of (z, y, x)."""
     depth, height, width = field.shape
@@ -56,7 +56,7 @@ def padded(field, margin):
     return out
 
 
-@called
+@inlined
 def store(xi, margin, field):
     """The inner part of a padded array."""
     for z in range(field.shape[0]):
@@ -65,7 +65,7 @@ def store(xi, margin, field):
                 field[z, j, i] = xi[z + margin, j + 1, i + 1]
 
 
-@called
+@inlined
 def lateral_wave_number(field):
     """Least wave number of a box (z, y, x) [1/cell]: along its width, its depth, or from bottom to top."""
     least = min(2 * math.pi / field.shape[2], 0.5 * math.pi / field.shape[1])
@@ -197,7 +197,7 @@ def copy_to(source, target):
         to_row[i] = from_row[i]
 
 
-@called
+@inlined
 def add_inner(target, factor, field, margin):
     """Add a field (z, y, x) to the inner part of a padded one."""
     for z in range(field.shape[0]):

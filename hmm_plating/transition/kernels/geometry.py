@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.compiled import called, inlined
+from hmm_plating.compiled import inlined
 from hmm_plating.transition.kernels.functions import logarithm
 
 ACTIVE = 1e-6  # ξ(1 − ξ) above which a cell belongs to the interface
@@ -32,7 +32,7 @@ class Work(NamedTuple):
     rows: np.ndarray  # (20, x + 2)
 
 
-@called
+@inlined
 def workspace(depth, height, width):
     """Allocate `Work`."""
     margin = 1 if depth > 1 else 0
@@ -48,7 +48,7 @@ def workspace(depth, height, width):
     )
 
 
-@called
+@inlined
 def fill_ghosts(padded, margin):
     """Mirror at bottom and top, continue periodically."""
     depth, height, width = padded.shape[0] - 2 * margin, padded.shape[1] - 2, padded.shape[2] - 2
@@ -67,7 +67,7 @@ def fill_ghosts(padded, margin):
                 padded[depth + 1, j, i] = padded[1, j, i]
 
 
-@called
+@inlined
 def fold_ghosts(padded, margin):
     """The transpose of `fill_ghosts`."""
     depth, height, width = padded.shape[0] - 2 * margin, padded.shape[1] - 2, padded.shape[2] - 2
@@ -86,7 +86,7 @@ def fold_ghosts(padded, margin):
             plane[height, i] += plane[height + 1, i]
 
 
-@called
+@inlined
 def widen(narrow, wide):
     """Rows of which a neighbour is set; lateral direction z periodic."""
     depth, height = narrow.shape
@@ -99,7 +99,7 @@ def widen(narrow, wide):
             wide[z, j] = found
 
 
-@called
+@inlined
 def find_rows(xi, margin, work):
     """Set `work.live` and `work.near`; `xi` padded."""
     depth, height = work.live.shape
@@ -114,7 +114,7 @@ def find_rows(xi, margin, work):
     widen(work.live, work.near)
 
 
-@called
+@inlined
 def fill_distance(xi, margin, length, work):
     """ψ = (ℓ/4) ln(ξ/(1 − ξ)) of the rows near the interface, `work.distance`."""
     ratio, mantissa, exponent = work.rows[0], work.rows[1], work.rows[2]
@@ -154,7 +154,7 @@ def normals(along, across, aside, deep, out):
             out[i] = a / math.sqrt(a * a + b * b + FLAT_SLOPE**2)
 
 
-@called
+@inlined
 def face_slopes(p, z, j, axis, margin, along, across, aside):
     """Slopes on the faces of row (z, j), padded indices, towards the next cell along `axis` (0 x, 1 y, 2 z).
 
@@ -218,7 +218,7 @@ def crossed_reverse(given, z, j, out):
         add_row(out[side, row, :-2], -1 / 6, given)
 
 
-@called
+@inlined
 def fill_curvature(margin, work):
     """κ = −div n of live rows, positive where metal is convex, `work.curvature`; not yet clipped.
 
@@ -290,7 +290,7 @@ def normals_reverse(along, across, aside, deep, given):
             across[i] = -0.25 * scale * a * b
 
 
-@called
+@inlined
 def curvature_reverse(given, margin, work, out):
     """Add to `out` the derivative with respect to ψ, padded; `given` (z, y, x) is that with respect to κ."""
     p, live = work.distance, work.live
@@ -355,7 +355,7 @@ def curvature_reverse(given, margin, work, out):
                     crossed_reverse(given[z, j], z + 1, j + 1, out)
 
 
-@called
+@inlined
 def stiffness_row(p, z, j, strength, cosine, sine, fold, work, out):
     """1 + δ_a(1 − ω_a²) cos ω_a(θ − θ_0) of row (z, j), padded indices, at least 0; θ between outward normal and y.
 
@@ -380,7 +380,7 @@ def stiffness_row(p, z, j, strength, cosine, sine, fold, work, out):
         out[i] = max(1 + factor * (power_r[i] * cosine + power_i[i] * sine), 0.0)
 
 
-@called
+@inlined
 def stiffness_reverse(given, z, j, strength, cosine, sine, fold, stiffness, work, out):
     """Add the derivative with respect to ψ (padded, `out`) of row (z, j), just computed by `stiffness_row`.
 

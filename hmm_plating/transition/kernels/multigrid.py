@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.compiled import called_exact
+from hmm_plating.compiled import called
 
 # Mobility that every cell has besides its own: it bounds the solution deep in metal, and carries next to nothing.
 LEAK = 1e-6
@@ -48,7 +48,7 @@ class Workspace(NamedTuple):
     sums: np.ndarray
 
 
-@called_exact
+@called
 def workspace(depth, rows, columns):
     """Allocate what solves on a grid of that many cells need; depth 1 in two dimensions."""
     count, largest = 1, max(depth, rows, columns)
@@ -66,7 +66,7 @@ def workspace(depth, rows, columns):
     return Workspace(levels, fields, np.empty((depth, rows, columns)), np.empty(LANES, np.float32), np.empty(columns))
 
 
-@called_exact
+@called
 def depth_of_hierarchy(storage, levels):
     """Number of levels worth their time: storage grows fourfold from one to the next, relative to conductances."""
     count = 1
@@ -75,7 +75,7 @@ def depth_of_hierarchy(storage, levels):
     return count
 
 
-@called_exact
+@called
 def prepare(mobility, storage, sink, top_conductance, count, work):
     """Fill conductances and diagonals of the first `count` levels."""
     depth, rows, columns = mobility.shape
@@ -112,7 +112,7 @@ def prepare(mobility, storage, sink, top_conductance, count, work):
         _fill_diagonal(work.levels[level], fields)
 
 
-@called_exact
+@called
 def _fill_diagonal(level, fields):
     depth, rows, columns, start, slots = level
     stride, plane = columns + 2, slots // depth
@@ -135,7 +135,7 @@ def _fill_diagonal(level, fields):
             diagonal[i] = inverse[i] = diagonal[i + columns + 1] = inverse[i + columns + 1] = 0
 
 
-@called_exact
+@called
 def _add_pairs(to, values, scale, columns):
     """to[x // 2] += scale · values[x], stride by stride."""
     for x in range(columns // 2):
@@ -144,7 +144,7 @@ def _add_pairs(to, values, scale, columns):
         to[columns // 2] += scale * values[columns - 1]
 
 
-@called_exact
+@called
 def _coarsen(fine, coarse, fields):
     """Sums of s + d over cells and of conductances over faces, the latter over the distance between coarse centres."""
     depth, rows, columns, start = fine[:4]
@@ -180,7 +180,7 @@ def _coarsen(fine, coarse, fields):
                 _add_pairs(to_deep, deep, TWO_THIRDS if alone else HALF, columns)
 
 
-@called_exact
+@called
 def fill_margin(values, depth, rows, columns):
     """Repeat the other side in the margin along x."""
     stride = columns + 2
@@ -190,7 +190,7 @@ def fill_margin(values, depth, rows, columns):
             values[i], values[i + columns + 1] = values[i + columns], values[i + 1]
 
 
-@called_exact
+@called
 def _sweep(to, value, level, fields, keep, weight):
     """to = keep · u + weight · D⁻¹(b − A u): a weighted Jacobi step, or with (0, 1) the residual over the diagonal."""
     depth, rows, columns, start, slots = level
@@ -219,7 +219,7 @@ def _sweep(to, value, level, fields, keep, weight):
     fill_margin(fields[to, start:], depth, rows, columns)
 
 
-@called_exact
+@called
 def _restrict(fine, coarse, fields):
     """Sum the residual, which `OTHER` holds over the diagonal, into the coarse source."""
     depth, rows, columns, start, slots = fine
@@ -236,7 +236,7 @@ def _restrict(fine, coarse, fields):
             _add_pairs(fields[SOURCE, to_first:], scaled[first:], one, columns)
 
 
-@called_exact
+@called
 def _prolong(coarse, fine, fields):
     """`OTHER` = `VALUE` and what the coarse cell above adds."""
     depth, rows, columns, start = fine[:4]
@@ -254,7 +254,7 @@ def _prolong(coarse, fine, fields):
     fill_margin(fields[OTHER, start:], depth, rows, columns)
 
 
-@called_exact
+@called
 def _from_diagonal(to, weight, level, fields):
     """to = weight · D⁻¹ b: the first step from zero."""
     depth, rows, columns, start, slots = level
@@ -264,7 +264,7 @@ def _from_diagonal(to, weight, level, fields):
     fill_margin(out, depth, rows, columns)
 
 
-@called_exact
+@called
 def cycle(count, levels, fields):
     """Fill `VALUE` of the finest level with an approximate solution for its `SOURCE`."""
     zero, one = np.float32(0), np.float32(1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from hmm_plating.compiled import called
+from hmm_plating.compiled import inlined
 
 _NEWTON_ITERATIONS = 60
 
 
-@called
+@inlined
 def solve_overpotential(cathodic, anodic, rate, alpha):
     """Scalar twin of `galvanostatic_overpotential`."""
     if alpha == 0.5:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.compiled import called
+from hmm_plating.compiled import inlined
 from hmm_plating.transition.kernels.geometry import (
     CLIP,
     curvature_reverse,
@@ -58,7 +58,7 @@ class SumAdjoints(NamedTuple):
     overpotential: float
 
 
-@called
+@inlined
 def overpotential_reverse(given, y, cathodic, anodic, rate, alpha):
     """Derivatives of `solve_overpotential` with respect to cathodic, anodic, rate and α, times `given`."""
     forward, backward = math.exp(-alpha * y), math.exp((1 - alpha) * y)
@@ -66,7 +66,7 @@ def overpotential_reverse(given, y, cathodic, anodic, rate, alpha):
     return scale * forward, -scale * backward, -scale, -scale * y * rate
 
 
-@called
+@inlined
 def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
     """Through `apply_rates`: `adjoints.curvature` takes what pulls on the change of each cell.
 
@@ -107,7 +107,7 @@ def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
     return by_plate, by_strip, by_noise, by_force
 
 
-@called
+@inlined
 def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left, c, grid, by_c):
     """Through `set_pace` and the scalars of `apply_rates`; adds to `by_c`, returns `SumAdjoints`."""
     alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
@@ -188,7 +188,7 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
     )
 
 
-@called
+@inlined
 def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside):
     """Through `fill_rates`; `adjoints.curvature` holds the pull of `update_reverse` and is overwritten.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from hmm_plating.compiled import called, inlined
+from hmm_plating.compiled import inlined
 from hmm_plating.transition.kernels.functions import exponential
 from hmm_plating.transition.kernels.geometry import (
     ACTIVE,
@@ -70,7 +70,7 @@ class Pace(NamedTuple):
     last: bool
 
 
-@called
+@inlined
 def row_shift(z, j, inside, c, grid, work, weight, shift, stiffness):
     """Gibbs–Thomson shift less ψ of a live row, 0 off the interface; κ in `work.curvature` is already clipped."""
     kappa = work.curvature[z, j]
@@ -98,7 +98,7 @@ def weights(row, grid, out):
         out[i] = scale * inside if inside > ACTIVE else 0.0
 
 
-@called
+@inlined
 def fill_force(xi, z, j, grid, work, weight):
     """∇²ξ − f(ξ) + wκ of a live row, `work.force`; wκ as the nine-point Laplacian has it, κ(w + w''/6)."""
     force, kappa, row = work.force[z, j], work.curvature[z, j], xi[z + grid.margin, j + 1]
@@ -113,7 +113,7 @@ def fill_force(xi, z, j, grid, work, weight):
         force[i] += well + cancelled
 
 
-@called
+@inlined
 def fill_all_force(xi, grid, work):
     """`fill_force` of all live rows, from curvature that is there already."""
     weight = work.rows[11, : work.force.shape[2]]
@@ -124,7 +124,7 @@ def fill_all_force(xi, grid, work):
                 fill_force(xi, z, j, grid, work, weight)
 
 
-@called
+@inlined
 def fill_rates(xi, inside, noise, c, grid, work):
     """Curvature, reaction rates and force of all live rows; returns their `Sums`.
 
@@ -226,7 +226,7 @@ def fill_rates(xi, inside, noise, c, grid, work):
     )
 
 
-@called
+@inlined
 def set_pace(sums, demand, time_left, overpotential, most, c, grid):
     """Overpotential that carries the current, coefficient of the profile's repair, and length of the sub-step.
 
@@ -256,7 +256,7 @@ def set_pace(sums, demand, time_left, overpotential, most, c, grid):
     return Pace(rate, first, final, speed, slope, relaxation, time_left / count, count == 1)
 
 
-@called
+@inlined
 def largest_substep(relaxation, speed, capillary_diffusivity, width, well_slope, margin):
     """Time within which every weight of the explicit update stays positive (cells, seconds).
 
@@ -267,7 +267,7 @@ def largest_substep(relaxation, speed, capillary_diffusivity, width, well_slope,
     return 0.9 / rate
 
 
-@called
+@inlined
 def apply_rates(xi, noise, pace, c, grid, work):
     """Update ξ (padded) in place; returns the thickness that was deposited."""
     depth, height, columns = work.force.shape

@@ -18,6 +18,14 @@ from hmm_plating.materials import FARADAY_CONSTANT, GAS_CONSTANT, Electrolyte, M
 from hmm_plating.transition.transport import Transport
 
 MINIMUM_CELLS_PER_WIDTH = 4
+LONGEST = 1e-3  # m, of an interface: beyond, it was given in another unit
+# (name, lowest, highest plausible value, what a value outside suggests)
+_MAGNITUDES = (
+    ("charge_per_volume", 1e8, 1e12, "zinc has 2.1e10 C/m³; C/cm³ are 1e6 C/m³"),
+    ("temperature", 100.0, 3000.0, "give K, not °C"),
+    ("surface_energy", 0.0, 50.0, "give J/m², not mJ/m²"),
+    ("exchange_current_density", 1e-12, 1e8, "give A/m²; 1 mA/cm² is 10 A/m²"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,8 @@ class Interface:
         dimensions: 2 for sections (y, x), 3 for volumes (z, y, x).
 
     Raises:
-        InputError: a length is not positive, the dimensions are neither 2 nor 3, or fewer than 4 cells lie across ℓ
-            (the front would be pinned to the grid).
+        InputError: a length is not positive or of another unit, the dimensions are neither 2 nor 3, or fewer than 4
+            cells lie across ℓ (the front would be pinned to the grid).
     """
 
     width: float
@@ -42,6 +50,8 @@ class Interface:
         for name, value in (("width", self.width), ("spacing", self.spacing)):
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise InputError(f"Interface.{name} must be a positive length in m, got {value!r}")
+            if value > LONGEST:
+                raise InputError(f"Interface.{name} = {value:g} m is no interface's: give m, 16 nm are 16e-9 m")
         if self.dimensions not in (2, 3):
             raise InputError(f"Interface.dimensions must be 2 or 3, got {self.dimensions!r}")
         if self.width < MINIMUM_CELLS_PER_WIDTH * self.spacing * (1 - 1e-9):
@@ -82,7 +92,7 @@ class Parameters:
         transport: of the cation from the bulk; None where it never lacks (c̃ = 1).
 
     Raises:
-        InputError: a value is not finite or outside its range.
+        InputError: a value is not finite, outside its range, or of a magnitude that suggests another unit.
     """
 
     interface: Interface
@@ -120,6 +130,10 @@ class Parameters:
                 raise InputError(
                     f"Parameters.{name} must be finite and in {brackets} (SI units), got {value.tolist()!r}"
                 )
+        for name, lowest, highest, hint in _MAGNITUDES:
+            value = torch.as_tensor(getattr(self, name), dtype=torch.float64).detach()
+            if not bool(((value >= lowest) & (value <= highest)).all()):
+                raise InputError(f"Parameters.{name} = {value.tolist()!r} is of an unlikely magnitude: {hint}")
 
     @classmethod
     def from_materials(

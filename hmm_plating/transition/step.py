@@ -18,6 +18,8 @@ from hmm_plating.transition.transport import Transport
 
 LARGEST_CHANGE = 0.05  # of concentration or flux over half a piece of a step, within which it is taken as constant
 MOST_PIECES = 1024
+LARGEST_CURRENT_DENSITY = 1e7  # A/m²
+LARGEST_OVERPOTENTIAL = 5.0  # V
 
 
 def step(
@@ -52,6 +54,11 @@ def step(
         DepletionError: with `parameters.transport`, more current than diffusion can carry.
     """
     current = _per_particle("current_density", current_density, state)
+    if bool((current.abs() > LARGEST_CURRENT_DENSITY).any()):
+        raise InputError(
+            f"current_density = {current.abs().max().item():g} A/m²: give A/m² of crystal, 1 mA/cm² is 10 A/m²; "
+            "divide a current in A by the electrode's area"
+        )
     efficiency = _per_particle("current_efficiency", parameters.current_efficiency, state)
     charge_per_volume = _per_particle("charge_per_volume", parameters.charge_per_volume, state)
     cathodic = -current * duration
@@ -77,6 +84,8 @@ def potentiostatic_step(
 ) -> State:
     """As `step`, at a given overpotential [V] instead of a current; the metal's growth tells the charge that flowed."""
     held = state._replace(overpotential=_per_particle("overpotential", overpotential, state))
+    if bool((held.overpotential.abs() > LARGEST_OVERPOTENTIAL).any()):
+        raise InputError(f"overpotential = {held.overpotential.abs().max().item():g} V: give V, not mV")
     return _advance(held, 0 * held.overpotential, held.overpotential, duration, noise, parameters, backend)
 
 

@@ -59,3 +59,20 @@ def test_values_out_of_range_are_named(field, value):
     parameters = Parameters.from_materials(Metal.zinc(), WATER, Interface(4e-9, 1e-9))
     with pytest.raises(InputError, match=f"Parameters.{field}"):
         dataclasses.replace(parameters, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hint"),
+    [
+        ("temperature", 25.0, "K, not °C"),
+        ("surface_energy", 990.0, "mJ/m²"),
+        ("charge_per_volume", 2.1e4, "C/cm³"),
+        ("exchange_current_density", 1e9, "mA/cm²"),
+    ],
+)
+def test_suspected_units_are_named(field, value, hint):
+    parameters = Parameters.from_materials(Metal.zinc(), WATER, Interface(4e-9, 1e-9))
+    with pytest.raises(InputError, match=hint):
+        dataclasses.replace(parameters, **{field: value})
+    with pytest.raises(InputError, match="16 nm"):
+        Interface(16.0, 4.0)

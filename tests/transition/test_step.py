@@ -318,6 +318,7 @@ def test_bad_input_is_named():
     for wrong, message in (
         (dict(current_density=math.nan), "current_density must be finite"),
         (dict(current_density=torch.zeros(3)), "does not broadcast"),
+        (dict(current_density=-1e9), "area"),
         (dict(duration=0.0), "duration"),
         (dict(duration=-1.0), "duration"),
         (dict(noise=torch.zeros(3, 3)), "noise must have the shape"),
@@ -328,6 +329,8 @@ def test_bad_input_is_named():
         arguments = dict(state=start, current_density=-1.0, duration=1.0, noise=0 * surface, parameters=p)
         with pytest.raises(InputError, match=message):
             step(**{**arguments, **wrong})
+    with pytest.raises(InputError, match="V, not mV"):
+        potentiostatic_step(start, -150.0, 1.0, 0 * surface, p)
     with pytest.raises(InputError, match="dimensions"):
         initial_state(torch.zeros(3))
     with pytest.raises(InputError, match=r"\[0, 1\]"):

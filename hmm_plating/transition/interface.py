@@ -21,7 +21,6 @@ MINIMUM_CELLS_PER_WIDTH = 4
 LONGEST = 1e-3  # m, of an interface: beyond, it was given in another unit
 # (name, lowest, highest plausible value, what a value outside suggests)
 _MAGNITUDES = (
-    ("charge_per_volume", 1e8, 1e12, "zinc has 2.1e10 C/m³; C/cm³ are 1e6 C/m³"),
     ("temperature", 100.0, 3000.0, "give K, not °C"),
     ("surface_energy", 0.0, 50.0, "give J/m², not mJ/m²"),
     ("exchange_current_density", 1e-12, 1e8, "give A/m²; 1 mA/cm² is 10 A/m²"),

@@ -13,6 +13,8 @@ from hmm_plating.morphology import film
 from hmm_plating.transition import Interface, Parameters, Transport
 from hmm_plating.transition.classical import ClassicalParameters, ClassicalState, classical_step, stable_time_step
 
+pytestmark = pytest.mark.slow
+
 RESOLUTIONS = [(4, 0.03), (8, 0.01)]
 MOBILITY = 1e-5
 

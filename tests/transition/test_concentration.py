@@ -27,6 +27,7 @@ def parameters(transport=LITHIUM_SALT, metal=None, **changes):
     return Parameters.from_materials(metal or Metal.lithium(), WATER, INTERFACE, transport=transport, **changes)
 
 
+@pytest.mark.slow
 def test_surface_is_depleted_at_sands_time_above_a_box_of_a_micrometre():
     """The design's row: 100 A/m² of lithium, 234 s (Sand 1901); c̃ falls as 1 − sqrt(t/t_S) and η by Nernst's law."""
     p, state = parameters(exchange_current_density=1e4), initial_state(flat())
@@ -47,6 +48,7 @@ def test_surface_is_depleted_at_sands_time_above_a_box_of_a_micrometre():
         assert eta == pytest.approx(p.kinetic_voltage * math.log(concentration) + kinetic, rel=0.02)
 
 
+@pytest.mark.slow
 def test_one_long_step_ends_where_many_short_ones_do():
     p, state = parameters(), initial_state(flat(rows=120))
     long = step(state, -100.0, 150.0, 0 * state.order_parameter, p)
@@ -108,6 +110,7 @@ def test_ions_of_layer_and_metal_are_conserved():
         assert float(lost) * FARADAY_CONSTANT == pytest.approx(float(grown), rel=1e-10, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_gradient_reaches_the_diffusion_layer():
     values = torch.tensor([1e3, 3.197e-10, 50e-6, 0.2], dtype=torch.float64, requires_grad=True)
 

@@ -66,7 +66,6 @@ def test_values_out_of_range_are_named(field, value):
     [
         ("temperature", 25.0, "K, not °C"),
         ("surface_energy", 990.0, "mJ/m²"),
-        ("charge_per_volume", 2.1e4, "C/cm³"),
         ("exchange_current_density", 1e9, "mA/cm²"),
     ],
 )

@@ -93,6 +93,7 @@ def start(alpha):
     return values.requires_grad_()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 @pytest.mark.parametrize("alpha", [0.5, 0.35])
 def test_gradient_against_central_differences(alpha, backend):
@@ -108,6 +109,7 @@ def test_gradient_against_central_differences(alpha, backend):
         assert float(gradient[k] * scale) == pytest.approx(difference, rel=1e-6, abs=1e-7 * largest)
 
 
+@pytest.mark.slow
 def test_gradient_through_checkpoints_equals_that_of_autograd():
     """Hundreds of sub-steps, so that checkpoints are thinned out more than once."""
     values = start(0.5)

@@ -76,6 +76,7 @@ def test_no_wave_grows_on_the_grid_alone(waves, overpotential):
     assert abs(float(left / before)) < (0.7 if overpotential else 0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("current", [-10.0, 0.0, 10.0])
 def test_kernel_agrees_with_the_reference_and_conserves_charge(current):
     surface = bumps(8, 30, 12)[None].requires_grad_()

@@ -18,7 +18,7 @@ from hmm_plating.materials import FARADAY_CONSTANT, GAS_CONSTANT, Electrolyte, M
 from hmm_plating.transition.transport import Transport
 
 MINIMUM_CELLS_PER_WIDTH = 4
-LONGEST = 1e-3  # m, of an interface: beyond, it was given in another unit
+LONGEST = 0.5  # m, of an interface: beyond, it was given in another unit; dimensionless benchmarks are below
 # (name, lowest, highest plausible value, what a value outside suggests)
 _MAGNITUDES = (
     ("temperature", 100.0, 3000.0, "give K, not °C"),

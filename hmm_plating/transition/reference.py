@@ -30,10 +30,12 @@ from hmm_plating.transition.interface import Parameters
 from hmm_plating.transition.kernels import DEPLETED, SHORTEST, STIFF
 from hmm_plating.transition.kernels.box import FEEDBACK, TOLERANCE
 from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP, FLAT_SLOPE
-from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION
+from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION, largest_substep
 from hmm_plating.transition.moving_window import must_shift
 
 BOLTZMANN_CONSTANT = 1.380649e-23  # J/K
+# the kernels' own rule, which tensors obey as well; compilation may be switched off
+_largest_substep = getattr(largest_substep, "py_func", largest_substep)
 
 
 class Coefficients(NamedTuple):
@@ -63,7 +65,7 @@ class Progress(NamedTuple):
     time_left: Tensor
     overpotential: Tensor  # zFη/RT
     substeps: Tensor
-    status: Tensor  # 0, DEPLETED or NOT_CONVERGED
+    status: Tensor  # 0, or what stopped it: DEPLETED, NOT_CONVERGED, STIFF
     inside: Tensor | None  # c̃ and ψ in the box (particle, 2, …), None where they are those at its top
 
 
@@ -119,17 +121,6 @@ def anisotropic(c: Coefficients) -> bool:
 def per_cell(value: Tensor, c: Coefficients) -> Tensor:
     """(particle,) as (particle, 1, …), to multiply fields."""
     return value.reshape(-1, *[1] * c.dimensions)
-
-
-def largest_substep(relaxation, speed, capillary_diffusivity, c: Coefficients):
-    """Time within which every weight of the explicit update stays positive (cells, seconds).
-
-    10/3 and 4 are the centre weights of the nine- and nineteen-point Laplacians, 4 and 6 those of the curvature's.
-    """
-    centre, sides = (10 / 3, 4) if c.dimensions == 2 else (4.0, 6)
-    t2 = math.tanh(2 / c.width) ** 2
-    rate = relaxation * (centre + 4 * t2 / (1 - t2) + 2 * sides / c.width**2)
-    return 0.9 / (rate + 4 * speed / c.width + sides * capillary_diffusivity)
 
 
 def _pad(field: Tensor, dimensions: int) -> Tensor:
@@ -282,6 +273,8 @@ def advance(
     axes, sites = tuple(range(-c.dimensions, 0)), xi[0].numel() // xi.shape[-2]
     one = torch.ones((), dtype=xi.dtype, device=xi.device)
     noise_velocity = per_cell(c.noise_velocity, c) * noise
+    t2 = math.tanh(2 / width) ** 2
+    well_slope = 4 * t2 / (1 - t2)
 
     def thickness(field: Tensor) -> Tensor:
         return field.sum(axes) / sites
@@ -323,7 +316,7 @@ def advance(
         diffusivity = c.capillary_length * stiffness.amax(axes) * torch.maximum(*slopes)
         relaxation = PROFILE_RELAXATION * width * speed + diffusivity
         with torch.no_grad():
-            limit = largest_substep(relaxation, speed, diffusivity, c)
+            limit = _largest_substep(relaxation, speed, diffusivity, width, well_slope, c.dimensions - 2)
             if inside is not None:
                 coupled = longest_coupled(low, overpotential, c, xi.shape[-c.dimensions :])
                 status = torch.where(running & (coupled < SHORTEST * time_left), STIFF * one, status)

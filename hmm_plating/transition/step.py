@@ -105,8 +105,6 @@ def _advance(
         return grow(state, demand, overpotential, duration, noise, parameters, 1.0, backend)[0]
     valence = parameters.valence
     ions = _per_particle("charge_per_volume", parameters.charge_per_volume, state) / (valence * FARADAY_CONSTANT)
-    if overpotential is None:  # where depletion comes, the message tells when in the whole step
-        diffusion_layer.advance(state.diffusion_layer, demand * ions / duration, duration, transport, valence)
     rest = duration
     while rest > 0:
         profile = state.diffusion_layer

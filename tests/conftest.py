@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: there are as many workers as cores
 
@@ -22,6 +24,16 @@ from hmm_plating.recording import write
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Workers that start together would each compile the same kernels: compile each once, side by side, before."""
+    if not getattr(session.config.option, "numprocesses", None):  # one process: compiled when first called
+        return
+    script = Path(__file__).parent / "compile_kernels.py"
+    jobs = [subprocess.Popen([sys.executable, script, name]) for name in ("emission", "transition", "classical")]
+    if any([job.wait() for job in jobs]):
+        raise pytest.UsageError(f"{script.name} failed: see above")
 
 
 @pytest.fixture(scope="session")

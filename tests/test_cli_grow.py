@@ -118,10 +118,11 @@ def test_a_folder_is_no_file(run: Run, words: list[str | Path], tmp_path: Path) 
     [
         ("interface_width=16e-9", "interface_width=12e-9", "3 cells of 4e-09 m; fewer than 4"),
         ('"nucleus_radius": 9e-9', '"nucleus_radius": 5e-9', "median radius 5e-09 m of the nuclei is under half"),
-        (
+        pytest.param(
             "frequency_noise=",
             "transport=hp.Transport(1.0, 1e-10, 1e-4), frequency_noise=",
             "s after the start: ",
+            marks=pytest.mark.slow,  # to compile the fields in the box
         ),
     ],
 )

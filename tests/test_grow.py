@@ -116,6 +116,7 @@ def test_tells_its_progress(model: PlatingModel) -> None:
     assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
+@pytest.mark.slow  # to compile the fields in the box
 def test_transport_depletes_the_surface(model: PlatingModel, growth: xr.Dataset) -> None:
     """c̃ at the surface falls as Sand says, 1 − sqrt(t/t_S), while the layer is deep; without transport none is told."""
     assert "surface_concentration" not in growth
@@ -131,6 +132,7 @@ def test_transport_depletes_the_surface(model: PlatingModel, growth: xr.Dataset)
     assert (grown["overpotential"].values[late] < bare["overpotential"].values[late]).all()
 
 
+@pytest.mark.slow  # to compile the fields in the box
 def test_depletion_is_told_from_the_start(model: PlatingModel) -> None:
     thin = replace(model, transport=replace(BATH, concentration=20.0), parameters={"nucleus_radius": 9e-9})
     with pytest.raises(DepletionError, match=r"^\d+(\.\d+)? s after the start: ") as caught:
@@ -139,6 +141,7 @@ def test_depletion_is_told_from_the_start(model: PlatingModel) -> None:
     assert float(str(caught.value).split()[0]) == pytest.approx(sand, rel=0.3)
 
 
+@pytest.mark.slow  # to compile the fields in the box
 def test_a_model_reports_the_concentration(model: PlatingModel) -> None:
     state: dict[str, torch.Tensor] = {}
     with torch.no_grad(), torch.random.fork_rng(devices=[]), pyro.plate("particles", 3, dim=-1):

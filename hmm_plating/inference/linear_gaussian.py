@@ -64,8 +64,8 @@ def update(
     factor = _cholesky(cross @ matrix.mT + noise)
     gain = torch.cholesky_solve(cross.expand(*factor.shape[:-1], cross.shape[-1]), factor).mT
     residual = torch.where(observed, torch.nan_to_num(observation) - _apply(observation_matrix, mean) - offset, 0.0)
-    left = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device) - gain @ matrix
-    joseph = left @ covariance @ left.mT + gain @ noise @ gain.mT
+    left = covariance - gain @ cross  # (I − KH) P: no product of two matrices of the state's size is needed
+    joseph = left - (left @ matrix.mT) @ gain.mT + (gain @ noise) @ gain.mT
     return mean + _apply(gain, residual), 0.5 * (joseph + joseph.mT)
 
 

@@ -9,7 +9,10 @@ Groups, with dimensions (chain, draw, time, …) unless stated; chain = one inde
 * posterior_predictive: draws from p(y_t | y_{1:t−1}); `draw` counts those, not the particles;
 * log_likelihood: named as the observed site, or `observation` where there are several. Its log mean exp over `draw` is
   the evidence increment, so that ArviZ's pointwise scores are exact leave-future-out scores;
-* observed_data (time, …).
+* observed_data (time, …);
+* predictions: draws of the future, `time` counting from the first step after the observations.
+
+Smoothed states have the one group posterior, static parameters a posterior without `time`.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ _LEADING = {
     "posterior_predictive": ("chain", "draw", "time"),
     "log_likelihood": ("chain", "draw", "time"),
     "observed_data": ("time",),
+    "predictions": ("chain", "draw", "time"),
 }
 
 
@@ -91,9 +95,23 @@ def to_inference_data(
     coordinates = {**(coords or {}), "time": np.arange(len(records)) if time is None else np.asarray(time)}
     groups = {}
     for group, leading in _LEADING.items():
-        variables = _stack([record[group] for record in records], leading)
+        variables = _stack([record.get(group, {}) for record in records], leading)
         groups[group] = _dataset(variables, leading, dims or {}, coordinates)
     return InferenceData(attrs=dict(attrs), **{name: data for name, data in groups.items() if data})  # type: ignore[arg-type]
+
+
+def from_groups(
+    groups: Mapping[str, tuple[tuple[str, ...], Mapping[str, NDArray[Any]]]],
+    *,
+    attrs: Mapping[str, Any],
+    dims: Mapping[str, Sequence[str]] | None = None,
+    coords: Mapping[str, Sequence[Any]] | None = None,
+) -> InferenceData:
+    """{group: (names of the leading dimensions, {variable: array})} as InferenceData; `dims` names the others."""
+    data = {
+        name: _dataset(variables, leading, dims or {}, coords or {}) for name, (leading, variables) in groups.items()
+    }
+    return InferenceData(attrs=dict(attrs), **data)  # type: ignore[arg-type]
 
 
 def concatenate(chains: Sequence[InferenceData], attrs: Mapping[str, Any]) -> InferenceData:

@@ -71,7 +71,7 @@ class Checkpoint:
         """Write the records that are new since the last call, then the state."""
         if state.step > self.steps:
             piece = f"records-{self.steps:06d}.npz"
-            _write(
+            write_arrays(
                 self.folder / piece,
                 {
                     f"{step}/{group}/{name}": array
@@ -92,7 +92,7 @@ class Checkpoint:
         }
         arrays = {f"particles/{name}": tensor.detach().cpu().numpy() for name, tensor in state.particles.items()}
         arrays |= {"log_weights": state.log_weights.numpy(), "random_state": state.random_state.numpy()}
-        _write(self._state, arrays | {"description": np.array(json.dumps(description))})
+        write_arrays(self._state, arrays | {"description": np.array(json.dumps(description))})
 
     def load(self, initial: FilterState) -> tuple[FilterState, list[Record]]:
         """State and records of the checkpoint; `initial`, the state after `init`, tells the devices of the tensors.
@@ -100,7 +100,7 @@ class Checkpoint:
         Raises:
             InputError: the checkpoint is damaged, or one of another model, seed, setting or series.
         """
-        arrays = _read(self._state)
+        arrays = read_arrays(self._state)
         try:
             description = json.loads(str(arrays.pop("description")))
             step, self.pieces = description["step"], description["pieces"]
@@ -120,7 +120,7 @@ class Checkpoint:
             particles[name] = particles[name].to(initial.particles[name].device)
         records: list[Record] = [{} for _ in range(step)]
         for piece in self.pieces:
-            for key, array in _read(self.folder / piece).items():
+            for key, array in read_arrays(self.folder / piece).items():
                 number, group, name = key.split("/", 2)
                 records[int(number)].setdefault(group, {})[name] = array
         for program, values in zip(self.programs, attributes, strict=True):
@@ -155,14 +155,16 @@ def _plain_attributes(program: Any) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if isinstance(value, bool | int | float | str)}
 
 
-def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"checkpoint file {path} is missing or damaged ({error}): remove the checkpoint") from error
+        raise InputError(
+            f"checkpoint file {os.fspath(path)} is missing or damaged ({error}): remove the checkpoint"
+        ) from error

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -24,8 +23,9 @@ from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData, Record, step_record, to_inference_data
 from hmm_plating.inference.checkpoint import Checkpoint
 from hmm_plating.inference.progress import Progress
+from hmm_plating.inference.random_stream import initial_random_state, random_stream
 from hmm_plating.inference.resampling import Resampling, effective_sample_size, systematic
-from hmm_plating.inference.series import entry_at, series_length
+from hmm_plating.inference.series import entry_at, require_length
 from hmm_plating.inference.weighting import Weighting, failure, observed_values, predictive, weigh, withheld
 
 
@@ -127,9 +127,7 @@ class ParticleFilter:
 
     def init(self, *args: Any, seed: int = 0) -> FilterState:
         """Draw particles from `model.init(state, *args)`, weighted by what it observes, if anything."""
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed must be a non-negative integer, got {seed!r}")
-        with torch.no_grad(), _random_stream(torch.Generator().manual_seed(seed).get_state()):
+        with torch.no_grad(), random_stream(initial_random_state(seed)):
             equal = torch.full((self.particles,), -math.log(self.particles), dtype=torch.float64)
             weighting = self._weigh("init", {}, args, "init")
             log_weights, increment = _reweigh(equal, weighting, "init")
@@ -148,7 +146,7 @@ class ParticleFilter:
             InputError: no particle can explain the observation, or the model breaks the rules above.
         """
         count, where = self.particles, f"step {state.step + 1}"
-        with torch.no_grad(), _random_stream(state.random_state):
+        with torch.no_grad(), random_stream(state.random_state):
             # Copies, because models may write `state["x"] += …`, which changes a tensor in place.
             particles = {name: value.clone() for name, value in state.particles.items()}
             weighting = self._weigh("step", particles, (observation, *inputs), where)
@@ -216,13 +214,7 @@ class ParticleFilter:
             InputError: see `update`; lengths that differ; a checkpoint that belongs to other inputs.
         """
         series = (observations, *inputs)
-        total = series_length(observations)
-        for position, other in enumerate(series):
-            if series_length(other) != total or total == 0:
-                raise InputError(
-                    f"run: every series needs the same length ≥ 1 as the observations ({total}); "
-                    f"series {position} has {series_length(other)}"
-                )
+        total = require_length(series)
         if checkpoint_interval < 1:
             raise InputError(f"run: checkpoint_interval must be at least 1, got {checkpoint_interval}")
         state = self.init(*init_args, seed=seed)
@@ -290,14 +282,3 @@ def _reweigh(log_weights: Tensor, weighting: Weighting, where: str) -> tuple[Ten
 
 def _take(particles: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
     return {name: value[index.to(value.device)] for name, value in particles.items()}
-
-
-@contextmanager
-def _random_stream(random_state: Tensor) -> Iterator[None]:
-    """Within, torch's global generator starts from `random_state`; afterwards it is as it was."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.set_rng_state(random_state)
-        if devices:  # a GPU's stream follows from the CPU's, which therefore is all that needs keeping
-            torch.cuda.manual_seed(int(torch.randint(2**62, ())))
-        yield

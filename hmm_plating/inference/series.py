@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,18 @@ def series_length(series: Any) -> int:
         return len(series)
     except TypeError as error:
         raise InputError(f"run: a series must have a leading dimension of time, got {type(series).__name__}") from error
+
+
+def require_length(series: Sequence[Any]) -> int:
+    """Length of observations and further series, which must be the same, at least 1."""
+    total = series_length(series[0])
+    for position, other in enumerate(series):
+        if series_length(other) != total or total == 0:
+            raise InputError(
+                f"run: every series needs the same length ≥ 1 as the observations ({total}); "
+                f"series {position} has {series_length(other)}"
+            )
+    return total
 
 
 def entry_at(series: Any, t: int) -> Any:

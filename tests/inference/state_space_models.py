@@ -102,14 +102,35 @@ class LinearGaussian(NamedTuple):
 
     def filtered(self, y: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Mean (k,) and covariance (k, k) of x_T given all of y, by conditioning the joint normal."""
+        mean, covariance = self.conditional(y)
+        k = len(self.mean)
+        return mean[-k:], covariance[-k:, -k:]
+
+    def smoothed(self, y: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (T, k) and covariance (T, k, k) of x_1 … x_T given all of y."""
+        mean, covariance = self.conditional(y)
+        k, steps = len(self.mean), range(1, len(y) + 1)
+        blocks = [covariance[t * k : (t + 1) * k, t * k : (t + 1) * k] for t in steps]
+        return mean.reshape(-1, k)[1:], np.stack(blocks)
+
+    def forecast(self, y: torch.Tensor, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Mean (steps, ·) and covariance of the states and observations that follow y."""
+        unknown = torch.cat([y, y.new_full((steps, y.shape[1]), math.nan)])
+        mean, covariance = self.smoothed(unknown)
+        h, r = self.matrix.numpy(), self.noise.numpy()
+        mean, covariance = mean[-steps:], covariance[-steps:]
+        return mean, covariance, mean @ h.T, h @ covariance @ h.T + r
+
+    def conditional(self, y: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of (x_0 … x_T) given y, by conditioning the joint normal; NaN entries are left out."""
         steps, k = len(y), len(self.mean)
         mean, covariance = self.joint(steps)
-        seen = np.flatnonzero(~np.isnan(y.numpy().ravel())) + (steps + 1) * k
-        last = np.arange(steps * k, (steps + 1) * k)
-        gain = np.linalg.solve(covariance[np.ix_(seen, seen)], covariance[np.ix_(seen, last)]).T
-        values = y.numpy().ravel()[seen - (steps + 1) * k]
-        return mean[last] + gain @ (values - mean[seen]), covariance[np.ix_(last, last)] - gain @ covariance[
-            np.ix_(seen, last)
+        states = (steps + 1) * k
+        seen = np.flatnonzero(~np.isnan(y.numpy().ravel())) + states
+        gain = np.linalg.solve(covariance[np.ix_(seen, seen)], covariance[seen, :states]).T
+        values = y.numpy().ravel()[seen - states]
+        return mean[:states] + gain @ (values - mean[seen]), covariance[:states, :states] - gain @ covariance[
+            seen, :states
         ]
 
 

@@ -1,0 +1,33 @@
+"""The random draws of a computation, which depend on its own state alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from hmm_plating.errors import InputError
+
+
+def initial_random_state(seed: int) -> Tensor:
+    """State of torch's generator for a seed.
+
+    Raises:
+        InputError: not an integer ≥ 0.
+    """
+    if not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be a non-negative integer, got {seed!r}")
+    return torch.Generator().manual_seed(seed).get_state()
+
+
+@contextmanager
+def random_stream(random_state: Tensor) -> Iterator[None]:
+    """Within, torch's global generator starts from `random_state`; afterwards it is as it was."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.set_rng_state(random_state)
+        if devices:  # a GPU's stream follows from the CPU's, which therefore is all that needs keeping
+            torch.cuda.manual_seed(int(torch.randint(2**62, ())))
+        yield

@@ -1,4 +1,4 @@
-"""Command line: simulate, grow, filter, report."""
+"""Command line: simulate, grow, filter, forecast, report."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, integ
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
+from hmm_plating.forecast_command import add_forecast
 from hmm_plating.grow_command import add_grow
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.simulate_recording import Protocol, simulate_recording
@@ -128,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     filter_.add_argument("--checkpoint-interval", type=integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")
+    filter_.add_argument(
+        "--keep-checkpoint", action="store_true", help="keep the last state beside the result, for hmm-plating forecast"
+    )
     filter_.set_defaults(run=_filter)
+
+    add_forecast(commands)
 
     report = commands.add_parser(
         "report",
@@ -180,7 +186,7 @@ def _filter(options: argparse.Namespace) -> None:
     check_folder(output.absolute().parent)
     checkpoint = output.with_suffix(".checkpoint")
     if not options.resume and checkpoint.is_dir() and any(checkpoint.iterdir()):
-        raise InputError(f"{checkpoint} keeps a run that was cut off: continue it with --resume, or delete the folder")
+        raise InputError(f"{checkpoint} keeps a run: continue it with --resume, or delete the folder")
     build = load_model_file(options.model)
     model_text = Path(options.model).read_text(encoding="utf-8", errors="replace")
     raw = recording.read(
@@ -213,7 +219,8 @@ def _filter(options: argparse.Namespace) -> None:
         raise
     result.attrs.update(model=str(options.model), model_text=model_text, command=options.command_line)
     inference.save(result, output)
-    shutil.rmtree(checkpoint)
+    if not options.keep_checkpoint:
+        shutil.rmtree(checkpoint)
     print(output)
 
 

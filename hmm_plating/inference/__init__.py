@@ -1,6 +1,6 @@
 """Inference on state-space models and simulators written in Pyro; nothing here knows of plating."""
 
-from hmm_plating.inference.arviz_export import load, save
+from hmm_plating.inference.arviz_export import concatenate, load, save
 from hmm_plating.inference.backward_sampling import backward_sampling, transition_log_density
 from hmm_plating.inference.calibration import Calibration, ecdf_band, pareto_k, simulation_based_calibration
 from hmm_plating.inference.chains import run_chains
@@ -28,6 +28,7 @@ __all__ = [
     "ParticleFilter",
     "StepInfo",
     "backward_sampling",
+    "concatenate",
     "ecdf_band",
     "effective_sample_size",
     "evidence_variance",

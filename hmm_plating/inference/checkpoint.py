@@ -27,6 +27,8 @@ from hmm_plating.inference.fingerprint import fingerprint
 if TYPE_CHECKING:
     from hmm_plating.inference.particle_filter import FilterState
 
+_STATE = "state.npz"
+
 
 @dataclass
 class Checkpoint:
@@ -100,22 +102,13 @@ class Checkpoint:
         Raises:
             InputError: the checkpoint is damaged, or one of another model, seed, setting or series.
         """
-        arrays = read_arrays(self._state)
-        try:
-            description = json.loads(str(arrays.pop("description")))
-            step, self.pieces = description["step"], description["pieces"]
-            if description["settings"] != self.settings:
-                raise InputError(
-                    f"{self.folder} is the checkpoint of another model, seed, number of particles or setting"
-                )
-            if step >= len(self.series) or description["series"] != self.series[step]:
-                raise InputError(f"{self.folder} is the checkpoint of another series of observations or inputs")
-            log_weights, random_state = (torch.from_numpy(arrays.pop(name)) for name in ("log_weights", "random_state"))
-            log_evidence = float.fromhex(description["log_evidence"])
-            attributes = description["attributes"]
-        except (KeyError, json.JSONDecodeError) as error:
-            raise InputError(f"{self._state} is not a checkpoint of a particle filter, or damaged") from error
-        particles = {name.removeprefix("particles/"): torch.from_numpy(array) for name, array in arrays.items()}
+        saved, description = saved_state(self.folder)
+        if description["settings"] != self.settings:
+            raise InputError(f"{self.folder} is the checkpoint of another model, seed, number of particles or setting")
+        step, self.pieces, attributes = saved["step"], description["pieces"], description["attributes"]
+        if step >= len(self.series) or description["series"] != self.series[step]:
+            raise InputError(f"{self.folder} is the checkpoint of another series of observations or inputs")
+        particles = saved["particles"]
         for name in particles.keys() & initial.particles.keys():
             particles[name] = particles[name].to(initial.particles[name].device)
         records: list[Record] = [{} for _ in range(step)]
@@ -127,17 +120,30 @@ class Checkpoint:
             if values:
                 vars(program).update(values)
         self.steps = step
-        return initial._replace(
-            particles=particles,
-            log_weights=log_weights,
-            step=step,
-            log_evidence=log_evidence,
-            random_state=random_state,
-        ), records
+        return initial._replace(**saved), records
 
     @property
     def _state(self) -> Path:
-        return self.folder / "state.npz"
+        return self.folder / _STATE
+
+
+def saved_state(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The entries of the `FilterState` that a checkpoint keeps, and what it says of itself.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = Path(folder) / _STATE
+    arrays = read_arrays(path)
+    try:
+        description = json.loads(str(arrays.pop("description")))
+        entries: dict[str, Any] = {name: torch.from_numpy(arrays.pop(name)) for name in ("log_weights", "random_state")}
+        entries |= {"step": description["step"], "log_evidence": float.fromhex(description["log_evidence"])}
+        description = {name: description[name] for name in ("settings", "series", "pieces", "attributes")}
+    except (KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not a checkpoint of a particle filter, or damaged") from error
+    particles = {name.removeprefix("particles/"): torch.from_numpy(array) for name, array in arrays.items()}
+    return entries | {"particles": particles}, description
 
 
 def create_folder(folder: Path) -> None:

@@ -5,10 +5,9 @@ Parameter particles θ^m carry a particle filter each, and weights
     ω_t^m ∝ ω_{t−1}^m p̂(y_t | y_{1:t−1}, θ^m),        p(y_t | y_{1:t−1}) ≈ Σ_m ω_{t−1}^m p̂(y_t | y_{1:t−1}, θ^m)
 
 When their effective sample size falls they are resampled and moved by particle marginal Metropolis–Hastings steps,
-whose proposal is a Student distribution fitted to them; where few are accepted the number of particles of all filters
-is doubled, by importance sampling from the old filters to new ones (Chopin, Jacob and Papaspiliopoulos, J. R. Stat.
-Soc. B 75 (2013) 397, doi:10.1111/j.1467-9868.2012.01046.x, sections 3.1, 3.2 and 3.6). All filters run in one call of
-the program.
+whose proposal is a Student distribution fitted to them; where few are accepted all filters get twice the particles, by
+importance sampling from the old filters to new ones (Chopin, Jacob and Papaspiliopoulos, J. R. Stat. Soc. B 75 (2013)
+397, doi:10.1111/j.1467-9868.2012.01046.x, sections 3.1, 3.2, 3.6). All filters run in one call of the program.
 """
 
 from __future__ import annotations
@@ -152,16 +151,15 @@ class SMC2:
             gain = filters.log_evidence - state.filters.log_evidence
             log_weights, increment = _reweigh(state.log_weights, gain.nan_to_num(-torch.inf, neginf=-torch.inf), where)
             size = float(effective_sample_size(log_weights))
-            state = state._replace(
-                filters=filters, log_weights=log_weights, step=step + 1, log_evidence=state.log_evidence + increment
-            )
-            resampled, acceptance = size < self.ess_threshold * len(log_weights), math.nan
-            if resampled:
+            state = state._replace(filters=filters, log_weights=log_weights, step=step + 1)
+            state, acceptance = state._replace(log_evidence=state.log_evidence + increment), math.nan
+            while float(effective_sample_size(state.log_weights)) < self.ess_threshold * self.parameter_particles:
                 state, acceptance = self._rejuvenate(state, series, init_args)
                 if acceptance < self.lowest_acceptance and 2 * state.filters.particles_per_block <= self.most_particles:
-                    state = self._double(state, series, init_args)
+                    state = self._double(state, series, init_args)  # uneven weights again: once more
             state = state._replace(random_state=torch.get_rng_state())
-        return state, SMC2Info(increment, size, resampled, acceptance, state.filters.particles_per_block)
+        count = state.filters.particles_per_block
+        return state, SMC2Info(increment, size, not math.isnan(acceptance), acceptance, count)
 
     def run(
         self,

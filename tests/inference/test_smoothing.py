@@ -131,7 +131,7 @@ def test_transition_density_is_that_of_the_model():
             move = dist.MultivariateNormal(model.transition @ old["x"][j], model.process[new["s"][i]])
             see = dist.MultivariateNormal(model.matrix @ new["x"][i] + model.offset, model.noise)
             expected = np.log(chain) + float(move.log_prob(new["x"][i]) + see.log_prob(y))
-    X
+            assert float(found[i, j]) == pytest.approx(expected, rel=1e-7)  # the chain's probabilities are float32
 
 
 def test_trajectories_of_a_switching_model():

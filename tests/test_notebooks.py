@@ -50,6 +50,23 @@ print(json.dumps({
 }))
 """
 
+WRITTEN = """
+import json
+inside = (truth["outlier"].values[:100] > 0) & (np.abs(y.numpy() - truth["level"].values[:100]) > 2)
+found = smoothed.posterior["outlier"].mean(["chain", "draw"]).values
+spread = {name: float(result.posterior["level"].std("draw").mean()) for name, result in
+          (("filtered", filtered), ("smoothed", smoothed))}
+print(json.dumps({
+    "outliers": [float(found[inside].mean()), float(found[truth["outlier"].values[:100] == 0].mean())],
+    "spread": spread,
+    "error": error,
+    "distance": [float(abs(learned.posterior[name].mean() - float(TRUE[name])) / learned.posterior[name].std())
+                 for name in ("drift", "noise")],
+    "p": [calibration.kolmogorov_smirnov(name) for name in ("drift", "noise")],
+    "covered": int(((future > low) & (future < high)).sum()),
+}))
+"""
+
 
 def run(path: Path, facts: str) -> tuple[dict[str, Any], int]:
     """Execute a notebook; returns what the code `facts`, run after its last cell, prints as JSON, and its pictures."""
@@ -112,3 +129,17 @@ def test_grow_a_dendrite():
     assert low["dendrite height [µm]"] < 2.5 < 12 < high["dendrite height [µm]"]
     assert high["solid fraction"] < 0.8 < low["solid fraction"]
     assert facts["autograd"] == pytest.approx(facts["differences"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_write_your_own_model():
+    facts, pictures = run(NOTEBOOKS / "05-write-your-own-model.ipynb", WRITTEN)
+    assert pictures == 4
+    at_outliers, elsewhere = facts["outliers"]
+    assert at_outliers > 0.8
+    assert elsewhere < 0.05
+    assert facts["spread"]["smoothed"] < 0.9 * facts["spread"]["filtered"]
+    assert 0.02 < facts["error"] < 1
+    assert max(facts["distance"]) < 3
+    assert min(facts["p"]) > 1e-3
+    assert facts["covered"] >= 14  # of 20, which follow one level: 18 are expected

@@ -32,7 +32,7 @@ from hmm_plating.inference.particle_filter import StepInfo
 
 
 class Genealogy(NamedTuple):
-    """Ancestors and weights of one filter.
+    """Ancestors and weights of one filter that resamples after weighting, if at all.
 
     Attributes:
         ancestors: (time, N): the particle, before resampling at t, that each slot copies (StepInfo.ancestors).

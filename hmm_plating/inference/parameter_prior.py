@@ -33,6 +33,7 @@ class ParameterPrior:
 
     Attributes:
         program: draws each parameter with `pyro.sample`, one after another; a vector with `to_event`, not in a plate.
+            What it computes from them with `pyro.deterministic` is passed on with them.
     """
 
     program: Callable[[], Any]
@@ -53,7 +54,7 @@ class ParameterPrior:
         columns = []
         nodes: dict[str, Any] = traced.trace.nodes
         for name, site in nodes.items():
-            if site["type"] == "sample":
+            if site["type"] == "sample" and not site["is_observed"]:
                 raw = biject_to(site["fn"].support).inv(site["value"]).double()
                 if not torch.isfinite(raw).all():
                     raise InputError(
@@ -81,6 +82,8 @@ class _Expanded(Messenger):
 
     def _pyro_sample(self, message: Any) -> None:
         name, distribution = message["name"], message["fn"]
+        if _is_deterministic(message):
+            return
         if message["is_observed"]:
             raise InputError(f"the prior observes {name!r}: a prior only draws, the model observes")
         if not hasattr(distribution, "support"):  # what Pyro draws for a plate
@@ -103,6 +106,9 @@ class _FromUnconstrained(_Expanded):
 
     def _pyro_sample(self, message: Any) -> None:
         super()._pyro_sample(message)
+        if _is_deterministic(message):
+            self.parameters[message["name"]] = message["value"]
+            return
         distribution, count = message["fn"], self.count
         transform = biject_to(distribution.support)
         shape = transform.inverse_shape(distribution.shape())
@@ -114,3 +120,8 @@ class _FromUnconstrained(_Expanded):
         self.log_density += distribution.log_prob(value) + jacobian
         self.parameters[message["name"]] = value
         message["value"], message["done"] = value, True
+
+
+def _is_deterministic(message: Any) -> bool:
+    """Whether the site is one of pyro.deterministic, which looks like an observed one."""
+    return bool((message["infer"] or {}).get("_deterministic"))

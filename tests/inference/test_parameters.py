@@ -166,6 +166,17 @@ def test_prior_on_unconstrained_space():
         assert float(log_density[i]) == pytest.approx(expected, abs=1e-5)
 
 
+def test_what_a_prior_computes_is_a_parameter_too():
+    def program():
+        variance = pyro.sample("variance", dist.Gamma(torch.tensor(3.0, dtype=torch.float64), 2.0))
+        pyro.sample("rho", dist.Uniform(0.0, 1.0))
+        pyro.deterministic("q", variance.sqrt())
+
+    result = SMC2(Autoregression, program, 20, 10).run(SHORT)
+    assert set(result.posterior.data_vars) == {"variance", "rho", "q"}
+    np.testing.assert_allclose(result.posterior["q"] ** 2, result.posterior["variance"])
+
+
 def plated():
     with pyro.plate("three", 3):
         pyro.sample("k", dist.Normal(0.0, 1.0))

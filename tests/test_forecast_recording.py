@@ -14,7 +14,7 @@ from small_recording import PROTOCOL, Simulated
 
 from hmm_plating import InputError, PlatingModel, filter_recording
 from hmm_plating.cli import main
-from hmm_plating.filter_recording import drives
+from hmm_plating.filter_recording import drives, observations
 from hmm_plating.forecast_recording import (
     PlannedCurrent,
     final_states,
@@ -23,7 +23,7 @@ from hmm_plating.forecast_recording import (
     planned,
     recorded,
 )
-from hmm_plating.inference import load
+from hmm_plating.inference import ParticleFilter, backward_sampling, fixed_lag_smoothing, load
 from hmm_plating.recording import read, resample
 
 Builder = Callable[[xr.Dataset], PlatingModel]
@@ -152,3 +152,19 @@ def test_what_cannot_be_forecast(
         refused(run("forecast", tmp_path / "none.nc", "--model", small_model, plan, *output), "no such file")
         refused(run(*words, plan, "--output", filtered), "is the result itself")
         refused(run(*words, plan, "--output", tmp_path / "forecast.csv"), "name the file with .nc")
+
+
+def test_the_surface_is_smoothed_by_fixed_lag_alone(simulated: Simulated, build: Builder) -> None:
+    """Its draws are the noise that it grew from, not itself: no density of one surface given another."""
+    names = ("qcmd.xlsx", "echem.xlsx", "quartz_in_air.xlsx")
+    recording = resample(read(*(simulated.folder / name for name in names), area=PROTOCOL.area), 4.0).isel(
+        time=slice(5)
+    )
+    model = build(recording)
+    series = observations(recording), drives(recording, model.instrument.lag_times)
+    particle_filter = ParticleFilter(model, 4, predictive_draws=0)
+    smoothed = fixed_lag_smoothing(particle_filter, *series, lag=2, time=recording["time"].values.tolist())
+    assert smoothed["posterior"]["thickness"].shape == (1, 4, 5)
+    assert smoothed["posterior"]["surface_frequency_shift"].dims == ("chain", "draw", "time", "overtone")
+    with pytest.raises(InputError, match=r"is not kept in the state.*fixed_lag_smoothing"):
+        backward_sampling(particle_filter, *series, trajectories=2)

@@ -126,6 +126,10 @@ def simulation_based_calibration(
     for name, value in (("simulations", simulations), ("draws", draws)):
         if not isinstance(value, int) or value < 1:
             raise InputError(f"simulation_based_calibration: {name} must be an integer ≥ 1, got {value!r}")
+    if not 0 <= tolerated_failures < 1:
+        raise InputError(
+            f"simulation_based_calibration: tolerated_failures must be a part in [0, 1), got {tolerated_failures!r}"
+        )
     parameter_prior = ParameterPrior(prior)
     with random_stream(initial_random_state(seed)):
         truths, _ = parameter_prior.constrain(parameter_prior.sample(simulations))
@@ -148,7 +152,7 @@ def simulation_based_calibration(
             flat = _flat(truth)
             rows.append((flat, {name: int((posterior[name] < value).sum()) for name, value in flat.items()}))
         failures = number + 1 - len(rows)
-        if failures > max(tolerated_failures * simulations, 0):
+        if failures > tolerated_failures * simulations:
             raise InputError(
                 f"simulation_based_calibration: {failures} of {number + 1} simulations failed, the last with: {failure}"
             ) from failure

@@ -100,5 +100,6 @@ def _draws(particle_filter: ParticleFilter, state: FilterState, smoothed: dict[s
     index = torch.arange(particle_filter.particles)
     if not torch.allclose(state.log_weights, torch.full_like(state.log_weights, -math.log(len(index)))):
         with random_stream(state.random_state):
+            torch.default_generator.manual_seed(int(torch.randint(2**62, ())))
             index = particle_filter.resampling(state.log_weights, len(index))
     return {name: value[index.to(value.device)].cpu().numpy() for name, value in smoothed.items()}

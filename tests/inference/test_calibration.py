@@ -116,6 +116,8 @@ def test_failures_are_counted_and_limited():
     for wrong in ({}, {"mean": np.zeros((99, 3))}, {"mean": np.zeros((98, 2))}):
         with pytest.raises(InputError, match="the inferred posterior"):
             calibrate(lambda data, seed, wrong=wrong: wrong, simulations=20)
+    with pytest.raises(InputError, match="tolerated_failures must be a part"):
+        calibrate(conjugate(), simulations=5, tolerated_failures=1.0)
     with pytest.raises(InputError, match="simulations must be an integer ≥ 1"):
         calibrate(conjugate(), simulations=0)
 

@@ -22,9 +22,9 @@ SEEDS = range(5)
 
 def methods() -> dict[str, Callable[[torch.Tensor, int], InferenceData]]:
     return {
-        "PMMH, 24 chains of 440 proposals, 48 particles": lambda y, seed: PMMH(
-            Autoregression, prior, 48, chains=24, warmup=120
-        ).run(y, draws=320, seed=seed),
+        "PMMH, 64 chains of 370 proposals, 48 particles": lambda y, seed: PMMH(
+            Autoregression, prior, 48, chains=64, warmup=120
+        ).run(y, draws=250, seed=seed),
         "SMC², 2000 parameter values, 48 particles": lambda y, seed: SMC2(Autoregression, prior, 2000, 48).run(
             y, seed=seed
         ),

@@ -22,6 +22,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.inference.block_filter import ModelOfParameters
 from hmm_plating.inference.parameter_prior import ParameterPrior, Parameters
 from hmm_plating.inference.particle_filter import ParticleFilter
+from hmm_plating.inference.random_stream import initial_random_state, random_stream
 
 KEY = "unconstrained_parameters"
 
@@ -35,12 +36,24 @@ class LiuWestModel:
         prior: a Pyro program that draws the parameters.
         particles: N.
         discount: δ.
+        example: the model of some parameters: names and dimensions of what is recorded are its own.
     """
 
     model: ModelOfParameters
     prior: Callable[[], Any]
     particles: int
     discount: float
+    example: Any
+
+    @property
+    def dims(self) -> dict[str, Any]:
+        """As the model's."""
+        return getattr(self.example, "dims", {})
+
+    @property
+    def coords(self) -> dict[str, Any]:
+        """As the model's."""
+        return getattr(self.example, "coords", {})
 
     def init(self, state: dict[str, Tensor], *args: Any) -> None:
         """Draw parameters from their prior and the state from the model."""
@@ -71,6 +84,10 @@ class LiuWestModel:
             raise InputError(f"{both[0]!r} is both a parameter and part of the reported state: rename one")
         return {**parameters, **reported}
 
+    def report_predictive(self, draws: dict[str, Tensor]) -> dict[str, Tensor]:
+        """As the model's."""
+        return self.example.report_predictive(draws) if hasattr(self.example, "report_predictive") else draws
+
     def _parameters(self, position: Tensor) -> Parameters:
         return ParameterPrior(self.prior).constrain(position)[0]
 
@@ -86,9 +103,11 @@ def liu_west(
     """The particle filter of state and parameters; it resamples at every step. `posterior` holds both, over time.
 
     Raises:
-        InputError: a discount outside (1/3, 1).
+        InputError: a discount outside (1/3, 1); a prior that cannot be used.
     """
     if not 1 / 3 < discount < 1:
         raise InputError(f"liu_west: discount must be between 1/3 and 1, usually 0.95 to 0.99, got {discount!r}")
-    program = LiuWestModel(model, prior, particles, discount)
+    with random_stream(initial_random_state(0)):
+        parameters, _ = ParameterPrior(prior).constrain(ParameterPrior(prior).sample(particles))
+    program = LiuWestModel(model, prior, particles, discount, model(parameters))
     return ParticleFilter(program, particles, ess_threshold=1.0, max_plate_nesting=max_plate_nesting)

@@ -133,17 +133,15 @@ def simulation_based_calibration(
     parameter_prior = ParameterPrior(prior)
     with random_stream(initial_random_state(seed)):
         truths, _ = parameter_prior.constrain(parameter_prior.sample(simulations))
-        random_state = torch.get_rng_state()
+        seeds = torch.randint(2**31, (simulations, 2)).tolist()
     rows: list[tuple[dict[str, float], dict[str, int]]] = []
     failure: InputError | None = None
     for number in range(simulations):
         truth = {name: value[number] for name, value in truths.items()}
         try:
-            with random_stream(random_state):
+            with random_stream(initial_random_state(seeds[number][0])):
                 data = simulate(truth)
-                infer_seed = int(torch.randint(2**31, ()))
-                random_state = torch.get_rng_state()
-            posterior = _draws(infer(data, infer_seed), truth, draws)
+            posterior = _draws(infer(data, seeds[number][1]), truth, draws)
         except InputError as error:
             if isinstance(error, _MissingParameter):
                 raise

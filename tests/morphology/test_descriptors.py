@@ -11,10 +11,15 @@ from hmm_plating.errors import InputError
 from hmm_plating.morphology import (
     coverage,
     dendrite_height,
+    describe_surface,
+    developed_interfacial_area_ratio,
     film,
     nuclei,
+    porosity,
     roughness,
     solid_volume_fraction,
+    specific_area,
+    surface_area_ratio,
     surface_height,
     thickness,
 )
@@ -140,3 +145,91 @@ def test_too_few_dimensions_are_refused(shape, dimensions):
         coverage(field, dimensions=dimensions)
     with pytest.raises(InputError, match="dimensions"):
         film(torch.zeros(8, dtype=torch.float64), 4, WIDTH, SPACING, dimensions=3)
+
+
+def test_porosity_is_the_liquid_below_the_topmost_metal():
+    """A bubble of radius R under the surface of a film of height h: πR²/(width · h); none without overhangs."""
+    height, radius, columns = 140e-9, 30e-9, 48
+    y = (torch.arange(56, dtype=torch.float64) + 0.5)[:, None] * SPACING
+    x = (torch.arange(columns, dtype=torch.float64) + 0.5) * SPACING
+    bubble = torch.sqrt((x - 0.5 * columns * SPACING) ** 2 + (y - 70e-9) ** 2) - radius
+    pierced = torch.sigmoid(4 * torch.minimum(bubble, height - y) / WIDTH)
+    expected = math.pi * radius**2 / (columns * SPACING * height)
+    assert float(porosity(pierced, SPACING)) == pytest.approx(expected, rel=0.03)  # chords end between columns
+    base = 60e-9
+    assert float(porosity(pierced, SPACING, base)) == pytest.approx(expected * height / (height + base), rel=0.03)
+    volume = pierced.expand(5, -1, -1)
+    assert float(porosity(volume, SPACING, dimensions=3)) == pytest.approx(expected, rel=0.03)
+    hill = film(height + 20e-9 * torch.cos(2 * math.pi * x / (columns * SPACING)), 56, WIDTH, SPACING)
+    assert float(porosity(hill, SPACING)) == pytest.approx(0, abs=1e-12)
+    assert porosity(torch.zeros(2, 8, 8), SPACING).tolist() == [0, 0]
+
+
+def test_area_of_a_sphere_and_of_a_disc():
+    """4πR² and 2πR over the crystal's; per volume 3/R and 2/R; a flat film has the crystal's and 1/thickness."""
+    cells, radius = 40, 60e-9
+    place = (torch.arange(cells, dtype=torch.float64) - 19.3) * SPACING
+    disc = torch.sigmoid(4 * (radius - torch.sqrt(place[:, None] ** 2 + place**2)) / WIDTH)
+    width = cells * SPACING
+    assert float(surface_area_ratio(disc, SPACING)) == pytest.approx(2 * math.pi * radius / width, rel=0.01)
+    assert float(specific_area(disc, SPACING)) == pytest.approx(2 / radius, rel=0.03)  # π²/12 (ℓ/2R)² more volume
+    distance = torch.sqrt(place[:, None, None] ** 2 + place[:, None] ** 2 + place**2)
+    ball = torch.sigmoid(4 * (radius - distance) / WIDTH)
+    found = float(surface_area_ratio(ball, SPACING, dimensions=3))
+    assert found == pytest.approx(4 * math.pi * radius**2 / width**2, rel=0.02)  # π²/12 (ℓ/2R)² more over the levels
+    flat = film(torch.full((8,), 80e-9, dtype=torch.float64), 40, WIDTH, SPACING)
+    assert float(surface_area_ratio(flat, SPACING)) == pytest.approx(1, rel=1e-6)
+    assert float(specific_area(flat, SPACING, 20e-9)) == pytest.approx(1 / 100e-9, rel=1e-3)
+    assert float(specific_area(torch.zeros(8, 8), SPACING)) == 0
+
+
+def test_area_of_a_sinusoid_is_its_developed_length():
+    columns, waves = 256, 4
+    x = (torch.arange(columns, dtype=torch.float64) + 0.5) * SPACING
+    heights = 120e-9 + 30e-9 * torch.cos(2 * math.pi * waves * x / (columns * SPACING))
+    surface = film(heights, 64, WIDTH, SPACING)
+    expected = 1 + float(developed_interfacial_area_ratio(heights, SPACING))
+    assert float(surface_area_ratio(surface, SPACING)) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_all_descriptors_of_a_batch_at_once(dimensions):
+    """Each field of the tuple is that of its own function, batched, and in three dimensions as in two."""
+    noise = torch.randn(2, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    heights = 60e-9 + 15e-9 * noise.cumsum(-1).sub(noise.cumsum(-1).mean(-1, keepdim=True)).tanh()
+    if dimensions == 3:
+        heights = heights[:, None].expand(-1, 32, -1)
+    surface = film(heights, 40, WIDTH, SPACING, dimensions)
+    found = describe_surface(surface, SPACING, WIDTH, 10e-9, dimensions)
+    assert all(value.shape == (2,) and bool(torch.isfinite(value).all()) for value in found)
+    torch.testing.assert_close(found.root_mean_square_height, roughness(surface, SPACING, dimensions))
+    torch.testing.assert_close(found.dendrite_height, dendrite_height(surface, SPACING, dimensions))
+    torch.testing.assert_close(found.thickness, thickness(surface, SPACING, 10e-9, dimensions))
+    area = specific_area(surface, SPACING, 10e-9, dimensions)
+    torch.testing.assert_close(found.specific_area, area)
+    assert dimensions - 1 <= float(found.box_dimension.min()) <= float(found.box_dimension.max()) < dimensions
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_descriptors_have_gradients(dimensions):
+    x = torch.arange(8, dtype=torch.float64)
+    heights = (
+        10 + 2 * torch.sin(2 * math.pi * x / 8 + 0.3) + (0.7 * torch.cos(x[:5])[:, None] if dimensions == 3 else 0)
+    )
+    depth = film(heights, 20, 4.0, 1.0, dimensions).logit()
+
+    def describe(logit):
+        surface = torch.sigmoid(logit)
+        return torch.stack(
+            [
+                describe(surface, 1.0, dimensions=dimensions)
+                for describe in (
+                    thickness, roughness, dendrite_height, solid_volume_fraction, porosity, surface_area_ratio,
+                    specific_area,
+                )
+            ]
+        )  # fmt: skip
+
+    pierced = depth.clone()
+    pierced[..., 4:6, 3] = -2.0  # a pore
+    assert torch.autograd.gradcheck(describe, pierced.clamp(-6, 6).requires_grad_(), fast_mode=True)

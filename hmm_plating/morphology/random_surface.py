@@ -20,7 +20,7 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.morphology.surfaces import film, nuclei
 
-Prior = dist.TorchDistribution | float
+Parameter = dist.TorchDistribution | Tensor | float
 
 GAUSSIAN_DEFAULTS = {"hurst_exponent": 1.0}
 NUCLEI_DEFAULTS = {"nucleus_radius_spread": 0.2}
@@ -83,16 +83,16 @@ def gaussian_heights(
 
 
 def gaussian_surface(
-    parameters: Mapping[str, Prior], shape: tuple[int, ...], interface_width: float, spacing: float
+    parameters: Mapping[str, Parameter], shape: tuple[int, ...], interface_width: float, spacing: float
 ) -> Tensor:
     """Pyro program: order parameter ξ of a film with Gaussian heights, (..., y, x) or (..., z, y, x) by `shape`.
 
     Sites: those of `mean_height`, `root_mean_square_height`, `correlation_length` [m] and `hurst_exponent` (default 1)
-    that are given as distributions (a number fixes one), and `surface_noise`. Heights below 0 are bare crystal, above
-    the box they are cut: the film keeps to 0 … rows · spacing.
+    that are given as distributions (a number or tensor fixes one), and `surface_noise`. Where heights fall below 0 the
+    crystal is bare, and the mean thickness more than `mean_height`.
 
     Args:
-        parameters: distributions or numbers.
+        parameters: distributions, numbers, or tensors that broadcast with the plates around.
         shape: of the box in cells, (rows, columns) or (layers, rows, columns).
         interface_width: ℓ [m].
         spacing: of the grid [m].
@@ -127,7 +127,7 @@ def gaussian_film(
 
 
 def nucleated_surface(
-    parameters: Mapping[str, Prior],
+    parameters: Mapping[str, Parameter],
     shape: tuple[int, ...],
     interface_width: float,
     spacing: float,
@@ -164,9 +164,9 @@ def nucleated_surface(
 
 
 def sample_parameters(
-    parameters: Mapping[str, Prior], names: tuple[str, ...], defaults: Mapping[str, float]
+    parameters: Mapping[str, Parameter], names: tuple[str, ...], defaults: Mapping[str, float]
 ) -> dict[str, Tensor]:
-    """A Pyro site for every distribution; numbers, and the defaults of missing names, as they are.
+    """A Pyro site for every distribution; numbers, tensors and the defaults of missing names as they are.
 
     Raises:
         InputError: unknown names, or missing ones without default.
@@ -208,5 +208,5 @@ def _standard_normal() -> dist.Normal:
 
 def _require(valid: bool, name: str, value: Tensor, wanted: str) -> None:
     if not valid:
-        bounds = f"{float(value.min()):g} to {float(value.max()):g}"
-        raise InputError(f"{name} must be {wanted}, got {bounds}")
+        low, high = (float(bound) for bound in value.detach().aminmax())
+        raise InputError(f"{name} must be {wanted}, got {low:g} to {high:g}")

@@ -41,13 +41,13 @@ def test_periodic_along_the_crystal_and_not_across_it():
 
     The same network on a grid twice as fine takes the same values between.
     """
-    weights = torch.randn(8, BOX.weight_count, dtype=torch.float64, generator=generator(1))
+    weights = torch.randn(20, BOX.weight_count, dtype=torch.float64, generator=generator(1))
     displacement = BOX.distance(weights) - BOX.distance(BOX.initial_weights())
     for axis in (-1, -3):
         steps = (displacement.roll(-1, axis) - displacement).abs().mean(tuple({0, 1, 2, 3} - {4 + axis}))
         assert float(steps[-1]) < 1.3 * float(steps[:-1].mean())
     wrap = (displacement[:, :, 0] - displacement[:, :, -1]).abs().mean()
-    assert float(wrap) > 5 * float((displacement[:, :, 1:] - displacement[:, :, :-1]).abs().mean())
+    assert float(wrap) > 3 * float((displacement[:, :, 1:] - displacement[:, :, :-1]).abs().mean())
     fine = NeuralField((30, 72, 36), SPACING / 3, WIDTH, BOX.thickness, BOX.amplitude, 3, (16,))
     torch.testing.assert_close(
         fine.distance(weights)[:, 1::3, 1::3, 1::3], BOX.distance(weights), rtol=1e-9, atol=1e-20

@@ -1,0 +1,91 @@
+"""Predicted posterior widths against closed forms, finite differences, and what regression learns from simulations."""
+
+import math
+from dataclasses import replace
+
+import pyro
+import pytest
+import torch
+from static_problems import FLAT, OVERTONES, ROUGH, flat_response
+
+from hmm_plating.errors import InputError
+from hmm_plating.report.sensitivity import Sensitivity, sensitivity
+
+POINT = {"mean_height": 60e-9, "root_mean_square_height": 10e-9, "correlation_length": 30e-9}
+
+
+def test_a_flat_film_has_the_width_of_sauerbreys_law():
+    """(P⁻¹ + Σ_n (dΔf_n/dh)²/σ_n²)^−½, and the information that goes with it."""
+    found = sensitivity(FLAT, realisations=12)
+    data = float((flat_response() / torch.tensor(FLAT.frequency_noise)).square().sum())
+    assert float(found.fisher_information) == pytest.approx(data, rel=3e-3)
+    assert found.values == {"mean_height": pytest.approx(50e-9)}
+    assert found.posterior_deviation["mean_height"] == pytest.approx((1 / 4e-9**2 + data) ** -0.5, rel=1e-3)
+    assert found.expected_information == pytest.approx(0.5 * math.log(1 + data * 4e-9**2), rel=1e-3)
+    assert float(found.shifts[0]) == pytest.approx(float(flat_response()[0]) * 50e-9, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_jacobian_is_the_slope_of_the_mean_shifts():
+    """Against central differences with the same white noise, at a finer solve."""
+    fine = replace(ROUGH, tolerance=1e-8)
+    found = sensitivity(fine, POINT, realisations=12, seed=4)
+    for column, name in enumerate(POINT):
+        step = 1e-4 * POINT[name]
+        up, down = (sensitivity(fine, {**POINT, name: POINT[name] + sign * step}, 12, 4).shifts for sign in (1, -1))
+        torch.testing.assert_close(found.jacobian[:, column], (up - down) / (2 * step), rtol=1e-3, atol=1e-3)
+
+
+def test_algebra_of_the_prediction():
+    """Two parameters, one seen through a known channel, one not at all; surface noise adds."""
+    made = Sensitivity(
+        overtones=(3,),
+        values={"seen": 1.0, "unseen": 2.0},
+        prior_deviation=torch.tensor([2.0, 5.0]).double(),
+        shifts=torch.zeros(2).double(),
+        jacobian=torch.tensor([[3.0, 0.0], [0.0, 0.0]]).double(),
+        instrument_noise=torch.tensor([0.6, 1e-7]).double(),
+        surface_covariance=torch.tensor([[0.64, 0.0], [0.0, 1e-14]]).double(),
+    )
+    width = (1 / 4 + 9 / (0.36 + 0.64)) ** -0.5
+    assert made.posterior_deviation == pytest.approx({"seen": width, "unseen": 5.0}, rel=1e-6)
+    eigenvalues, vectors = made.directions
+    assert eigenvalues.tolist() == pytest.approx([36, 0], rel=1e-6, abs=1e-9)
+    torch.testing.assert_close(vectors, torch.eye(2, dtype=torch.float64))
+    text = made.text()
+    assert "1 of 2 combinations" in text
+    assert [row[-1] for row in made.direction_table().rows] == ["identified", "not identified"]
+    assert made.parameter_table().rows[1] == ("unseen", "2", "5", "5", "1.00")
+
+
+@pytest.mark.slow
+def test_predicted_widths_are_those_of_a_regression_on_simulations():
+    """Within a factor 2. The error of a quadratic regression of the parameters on the data is that of the posterior
+    mean, so the posterior's width, where that mean is near quadratic: no gradient and no Gaussian assumed.
+    """
+    count = 3000
+    pyro.set_rng_seed(0)
+    with pyro.plate("draws", count):
+        values = ROUGH.prior()
+    data = ROUGH.simulator(values)
+    kept = torch.isfinite(data).all(-1)
+    data, target = data[kept], torch.stack(list(values.values()), -1)[kept]
+    _, _, axes = torch.linalg.svd((data - data.mean(0)) / ROUGH.noise, full_matrices=False)
+    scores = (data - data.mean(0)) / ROUGH.noise @ axes.mT
+    scores = scores / scores.std(0)
+    products = (scores[:, :, None] * scores[:, None, :])[:, *torch.triu_indices(6, 6)]
+    design = torch.cat([torch.ones(len(data), 1).double(), scores, products], -1)
+    fit = torch.linalg.lstsq(design[::2], target[::2]).solution
+    error = (design[1::2] @ fit - target[1::2]).square().mean(0).sqrt()
+    predicted = torch.tensor(list(sensitivity(ROUGH, POINT).posterior_deviation.values()), dtype=torch.float64)
+    ratio = predicted / error
+    assert 0.5 < float(ratio.min()) <= float(ratio.max()) < 2
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(InputError, match="realisations must be at least 12"):
+        sensitivity(ROUGH, POINT, realisations=len(OVERTONES))
+    with pytest.raises(InputError, match="values are for"):
+        sensitivity(ROUGH, {"mean_height": 60e-9})
+    with pytest.raises(InputError, match="outgrow"):
+        sensitivity(ROUGH, {**POINT, "mean_height": 140e-9}, realisations=12)

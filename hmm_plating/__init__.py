@@ -16,6 +16,7 @@ from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.model import PlatingModel
 from hmm_plating.simulate_recording import Protocol, simulate_recording
+from hmm_plating.static_surface import StaticSurface
 from hmm_plating.transition import Transport
 from hmm_plating.wandering import Wandering
 
@@ -30,6 +31,7 @@ __all__ = [
     "PlatingModel",
     "Protocol",
     "Resonator",
+    "StaticSurface",
     "Transport",
     "Wandering",
     "emission",

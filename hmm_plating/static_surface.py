@@ -174,7 +174,7 @@ class StaticSurface:
         )
 
     def _within_bounds(self, observed: Tensor) -> None:
-        """The program; of probability NaN, which the sampler rejects, where a trial step leaves what `surface` takes."""
+        """The program; a trial step beyond what `surface` takes has probability NaN, which the sampler rejects."""
         try:
             self(observed)
         except InputError:

@@ -3,5 +3,15 @@
 from hmm_plating.report.cycles import cycle_summaries, cycle_table, plating_cycles
 from hmm_plating.report.page import write_report
 from hmm_plating.report.score import Score, score
+from hmm_plating.report.sensitivity import Sensitivity, sensitivity
 
-__all__ = ["Score", "cycle_summaries", "cycle_table", "plating_cycles", "score", "write_report"]
+__all__ = [
+    "Score",
+    "Sensitivity",
+    "cycle_summaries",
+    "cycle_table",
+    "plating_cycles",
+    "score",
+    "sensitivity",
+    "write_report",
+]

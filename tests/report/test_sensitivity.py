@@ -9,7 +9,8 @@ import torch
 from static_problems import FLAT, OVERTONES, ROUGH, flat_response
 
 from hmm_plating.errors import InputError
-from hmm_plating.report.sensitivity import Sensitivity, sensitivity
+from hmm_plating.report import Sensitivity, sensitivity
+from hmm_plating.report.figures import sensitivity_figure
 
 POINT = {"mean_height": 60e-9, "root_mean_square_height": 10e-9, "correlation_length": 30e-9}
 
@@ -56,6 +57,9 @@ def test_algebra_of_the_prediction():
     assert "1 of 2 combinations" in text
     assert [row[-1] for row in made.direction_table().rows] == ["identified", "not identified"]
     assert made.parameter_table().rows[1] == ("unseen", "2", "5", "5", "1.00")
+    bars, combinations, _ = sensitivity_figure(made).axes
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx([width / 2, 1.0], rel=1e-6)
+    assert combinations.images[0].get_array().tolist() == [[1, 0], [0, 1]]
 
 
 @pytest.mark.slow

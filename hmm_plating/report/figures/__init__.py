@@ -17,6 +17,7 @@ from hmm_plating.report.figures.over_time import (
 )
 from hmm_plating.report.figures.per_cycle import cycle_figure
 from hmm_plating.report.figures.sections import surface_figure, velocity_figure
+from hmm_plating.report.figures.sensitivity import sensitivity_figure
 from hmm_plating.report.figures.surfaces import METAL_IN_LIQUID, morphology_figure
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "interval_figure",
     "morphology_figure",
     "overtone_colours",
+    "sensitivity_figure",
     "shift_figure",
     "surface_figure",
     "velocity_figure",

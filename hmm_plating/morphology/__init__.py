@@ -25,7 +25,6 @@ from hmm_plating.morphology.height_parameters import (
 )
 from hmm_plating.morphology.neural_field import NeuralField
 from hmm_plating.morphology.random_surface import (
-    gaussian_film,
     gaussian_heights,
     gaussian_surface,
     nucleated_surface,
@@ -46,7 +45,6 @@ __all__ = [
     "describe_surface",
     "developed_interfacial_area_ratio",
     "film",
-    "gaussian_film",
     "gaussian_heights",
     "gaussian_surface",
     "kurtosis",

@@ -22,8 +22,8 @@ from hmm_plating.morphology.surfaces import film, nuclei
 
 Parameter = dist.TorchDistribution | Tensor | float
 
-GAUSSIAN_DEFAULTS = {"hurst_exponent": 1.0}
-NUCLEI_DEFAULTS = {"nucleus_radius_spread": 0.2}
+_GAUSSIAN_DEFAULTS = {"hurst_exponent": 1.0}
+_NUCLEI_DEFAULTS = {"nucleus_radius_spread": 0.2}
 
 _IMAGES = 2  # of the period on each side: for L up to half a period, what lies beyond bends no spectrum
 _FLOOR = 1e-12  # of the spectrum, relative: the square root of less is rounding
@@ -100,27 +100,20 @@ def gaussian_surface(
     Raises:
         InputError: unknown or missing parameters, and as `gaussian_heights`.
     """
-    values = sample_parameters(
+    values = _sample_parameters(
         parameters,
         ("mean_height", "root_mean_square_height", "correlation_length", "hurst_exponent"),
-        GAUSSIAN_DEFAULTS,
+        _GAUSSIAN_DEFAULTS,
     )
     lateral = [*shape[:-2], shape[-1]]
     noise = pyro.sample("surface_noise", _standard_normal().expand(lateral).to_event(len(lateral)))
-    return gaussian_film(values, noise, shape, interface_width, spacing)
-
-
-def gaussian_film(
-    values: Mapping[str, Tensor], noise: Tensor, shape: tuple[int, ...], interface_width: float, spacing: float
-) -> Tensor:
-    """The surface of `gaussian_surface` at given values of its parameters, (...,) each, and noise (..., [z,] x)."""
     heights = gaussian_heights(
         noise,
         values["mean_height"],
         values["root_mean_square_height"],
         values["correlation_length"],
         spacing,
-        values.get("hurst_exponent", GAUSSIAN_DEFAULTS["hurst_exponent"]),
+        values["hurst_exponent"],
         len(shape),
     )
     return film(heights, shape[-2], interface_width, spacing, len(shape))
@@ -142,8 +135,8 @@ def nucleated_surface(
     Raises:
         InputError: unknown or missing parameters, and as `nuclei`.
     """
-    values = sample_parameters(
-        parameters, ("nucleation_density", "nucleus_radius", "nucleus_radius_spread"), NUCLEI_DEFAULTS
+    values = _sample_parameters(
+        parameters, ("nucleation_density", "nucleus_radius", "nucleus_radius_spread"), _NUCLEI_DEFAULTS
     )
     unit = dist.Uniform(torch.tensor(0.0, dtype=torch.float64), 1.0).expand([candidates]).to_event(1)
     position = pyro.sample("nucleus_position", unit)
@@ -163,7 +156,7 @@ def nucleated_surface(
     )
 
 
-def sample_parameters(
+def _sample_parameters(
     parameters: Mapping[str, Parameter], names: tuple[str, ...], defaults: Mapping[str, float]
 ) -> dict[str, Tensor]:
     """A Pyro site for every distribution; numbers, tensors and the defaults of missing names as they are.

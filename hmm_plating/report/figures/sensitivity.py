@@ -28,7 +28,7 @@ def sensitivity_figure(found: Sensitivity) -> Figure:
     left.set_xlim(0, 1)
     left.invert_yaxis()
     style_axis(left, "posterior / prior width")
-    image = right.imshow(vectors.mT, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    image = right.imshow(vectors.mT.numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     right.set_xticks(range(len(names)), names, rotation=20, ha="right")
     right.set_yticks(range(len(widths)), [f"{width:.2g}" for width in widths])
     style_axis(right, ylabel="width / prior")

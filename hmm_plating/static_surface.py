@@ -38,7 +38,7 @@ class StaticSurface:
     Attributes:
         parameters: priors of β by name, univariate Pyro distributions.
         surface: Pyro program from β to ξ (..., y, x) that samples its white noise, such as
-            `lambda parameters: morphology.gaussian_surface(parameters, shape, interface_width, spacing)`.
+            `partial(morphology.gaussian_surface, shape=(40, 64), interface_width=24e-9, spacing=6e-9)`.
         spacing: of the grid [m].
         interface_width: ℓ of ξ [m].
         overtones: odd orders n.

@@ -1,6 +1,7 @@
 """Two small static problems: a flat film, whose answers are known, and a rough one."""
 
 import math
+from functools import partial
 
 import pyro.distributions as dist
 import torch
@@ -28,10 +29,6 @@ def flat_film(parameters):
     return morphology.film(height, 16, WIDTH, SPACING)
 
 
-def rough_film(parameters):
-    return morphology.gaussian_surface(parameters, (18, 32), WIDTH, SPACING)
-
-
 def problem(parameters, surface, frequency_noise: float) -> StaticSurface:
     return StaticSurface(
         parameters=parameters,
@@ -54,6 +51,6 @@ ROUGH = problem(
         "root_mean_square_height": dist.LogNormal(number(math.log(10e-9)), 0.25),
         "correlation_length": dist.LogNormal(number(math.log(30e-9)), 0.25),
     },
-    rough_film,
+    partial(morphology.gaussian_surface, shape=(18, 32), interface_width=WIDTH, spacing=SPACING),
     1.0,
 )

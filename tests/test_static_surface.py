@@ -1,6 +1,7 @@
 """The static inverse problem: one program for simulation and Hamiltonian Monte Carlo, against exact answers."""
 
 import math
+import pickle
 
 import pyro
 import pytest
@@ -38,6 +39,15 @@ def test_the_simulator_takes_the_priors_draws_and_hides_its_noise():
     assert first.shape == (6, 2 * len(OVERTONES))
     assert torch.equal(first, again)
     assert bool(((first - second).abs() > 0).all())
+
+
+def test_prior_and_simulator_travel_between_processes():
+    values = {name: prior.mean.expand(2) for name, prior in ROUGH.parameters.items()}
+    sent = pickle.loads(pickle.dumps(ROUGH.simulator))
+    pyro.set_rng_seed(2)
+    here = ROUGH.simulator(values)
+    pyro.set_rng_seed(2)
+    assert torch.equal(sent(values), here)
 
 
 def test_more_boxes_scatter_less():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -252,18 +253,13 @@ class PlatingModel:
                 "Grid.depth: the shifts of a model are those of a section, leave the depth out; it can grow"
             )
         fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
+        surroundings = (spacing * self.grid.coarsening, self.overtones, self.electrolyte, self.resonator, self.metal)
+        accuracy: dict[str, Any] = {"tolerance": self.load_tolerance, "absolute_tolerance": LOAD_TOLERANCE_HERTZ}
         solution = emission.solve(
-            fraction,
-            spacing * self.grid.coarsening,
-            self.overtones,
-            self.electrolyte,
-            self.resonator,
-            metal=self.metal,
-            tolerance=self.load_tolerance,
-            absolute_tolerance=LOAD_TOLERANCE_HERTZ,
-            initial_guess=liquid,
-            keep_field=torch.float32,
+            fraction.detach(), *surroundings, **accuracy, initial_guess=liquid, keep_field=torch.float32
         )
+        # the solution has no graph
+        load = emission.load_impedance(fraction, *surroundings, **accuracy) if fraction.requires_grad else solution.load
         order = torch.as_tensor(self.overtones, dtype=torch.float64)
         angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
         # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge
@@ -271,7 +267,7 @@ class PlatingModel:
         rest = thickness - morphology.thickness(fraction, spacing * self.grid.coarsening)
         rigid = 1j * angular_frequency * self.metal.density * rest[..., None]
         reference = emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator)
-        frequency, dissipation = emission.shifts(solution.load + rigid, reference, self.overtones, self.resonator)
+        frequency, dissipation = emission.shifts(load + rigid, reference, self.overtones, self.resonator)
         # nuclei form one after another, as their charge flows: so far the crystal feels a part of them
         metal_charge = self.metal.charge_per_volume * thickness
         formed = 1 + surface.deferred_charge.clamp(max=0) / torch.where(metal_charge > 0, metal_charge, torch.inf)

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from hmm_plating import Drive, Grid, InputError, InstrumentResponse, PlatingModel, Protocol, morphology, transition
 from hmm_plating.filter_recording import drives
+from hmm_plating.inference.program import Program
+from hmm_plating.inference.standard_noise import StandardNoise, at_mean
 from hmm_plating.instrument import SurfaceShift
 
 PARTICLES = 3
@@ -72,6 +74,29 @@ def test_the_state_keeps_its_shapes(run: list[dict[str, Tensor]]) -> None:
         assert all(bool(torch.isfinite(value).all()) for value in state.values())
     assert run[0]["order_parameter"].shape == (PARTICLES, 24, 32)
     assert run[-1]["step"].tolist() == [len(run) - 1] * PARTICLES
+
+
+def test_the_observation_is_differentiable(model: PlatingModel, drive: Drive, run: list[dict[str, Tensor]]) -> None:
+    """Predicted shifts against differences in the current efficiency's noise, at a step that plates."""
+    plated = [bool((state["order_parameter"] > 0.5).flatten(1).any(1).all()) for state in run[:-1]]
+    step = next(t for t, metal in enumerate(plated) if metal and float(drive.current_density[t]) < 0)
+    start = StandardNoise(draw=at_mean)
+
+    def predicted(noise: Tensor) -> Tensor:
+        observation = torch.zeros(2 * len(model.overtones), dtype=torch.float64)
+        program = Program(model, "step", (observation, at(drive, step)), PARTICLES, 0, "test")
+        handler = StandardNoise({**start.noise, "current_efficiency": noise}, start.values, at_mean)
+        sites = program.run(program.copy(run[step]), handler)
+        start.noise, start.values = {**handler.noise, **start.noise}, handler.values
+        return sites["observation"]["fn"].loc[:, : len(model.overtones)]
+
+    zero = torch.zeros(PARTICLES, dtype=torch.float64)
+    with torch.no_grad():
+        predicted(zero)
+        difference = (predicted(zero + 0.2) - predicted(zero - 0.2)) / 0.4
+    noise = zero.clone().requires_grad_()
+    derivative = torch.stack([torch.autograd.grad(predicted(noise)[:, n].sum(), noise)[0] for n in range(2)], -1)
+    torch.testing.assert_close(derivative, difference, rtol=0.05, atol=0.02 * float(difference.abs().max()))
 
 
 def test_the_charge_adds_up(model: PlatingModel, drive: Drive, run: list[dict[str, Tensor]]) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import arviz
 import numpy as np
+import torch
 import xarray
 from arviz import InferenceData
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ from hmm_plating.atomic_file import atomic_write
 from hmm_plating.errors import InputError
 
 if TYPE_CHECKING:
-    from hmm_plating.inference.particle_filter import StepInfo
+    from hmm_plating.inference.filter_state import StepInfo
 
 Record = dict[str, dict[str, NDArray[Any]]]
 _LEADING = {
@@ -46,18 +47,23 @@ _LEADING = {
 }
 
 
-def step_record(info: StepInfo) -> Record:
-    """What is kept of one step: {group: {variable: array without chain and time}}."""
+def step_record(info: StepInfo, per_particle: bool = True) -> Record:
+    """What is kept of one step: {group: {variable: array without chain and time}}.
+
+    Without `per_particle` there is no `sample_stats`, and the evidence increment is the one draw of `log_likelihood`.
+    """
 
     def arrays(tensors: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
     scores = {}
     if info.observed_sites:
-        scores[info.observed_sites[0] if len(info.observed_sites) == 1 else "observation"] = info.log_likelihood
+        scores[info.observed_sites[0] if len(info.observed_sites) == 1 else "observation"] = (
+            info.log_likelihood if per_particle else torch.tensor([info.log_evidence_increment], dtype=torch.float64)
+        )
     return {
         "posterior": arrays(info.posterior),
-        "sample_stats": arrays({"log_weight": info.log_weights, "ancestor": info.ancestors}),
+        "sample_stats": arrays({"log_weight": info.log_weights, "ancestor": info.ancestors} if per_particle else {}),
         "filter_stats": {
             name: np.asarray(getattr(info, name), dtype=float)
             for name in (

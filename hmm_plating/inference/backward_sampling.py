@@ -25,8 +25,11 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
-from hmm_plating.inference.particle_filter import FilterState, ParticleFilter
+from hmm_plating.inference.filter_state import FilterState
+from hmm_plating.inference.particle_filter import ParticleFilter
+from hmm_plating.inference.program import Program
 from hmm_plating.inference.random_stream import random_stream
+from hmm_plating.inference.resampling import take
 from hmm_plating.inference.series import entry_at, require_length
 from hmm_plating.inference.step_sites import step_sites
 from hmm_plating.inference.weighting import weigh
@@ -90,11 +93,11 @@ def backward_sampling(
         states.append(state)
     with torch.no_grad(), random_stream(state.random_state):
         index = particle_filter.resampling(state.log_weights, trajectories)
-        path = [_take(state.particles, index)]
+        path = [take(state.particles, index)]
         for t in range(total - 2, -1, -1):
             entries = tuple(entry_at(entry, t + 1) for entry in series)
             index = _backward(filters[t + 1], states[t], path[-1], entries, f"step {t + 2}")
-            path.append(_take(states[t].particles, index))
+            path.append(take(states[t].particles, index))
     model = particle_filter.model
     reported = [model.report(state) if hasattr(model, "report") else state for state in reversed(path)]
     return to_inference_data(
@@ -133,9 +136,9 @@ def transition_log_density(
         pairs = count * len(next(iter(chosen.values())))
         repeated = {name: value.repeat(pairs // count, *(1,) * (value.dim() - 1)) for name, value in old.items()}
         target = {name: value.repeat_interleave(count, 0) for name, value in chosen.items()}
-        nesting = particle_filter.max_plate_nesting
-        program = copy.copy(particle_filter.model)
-        step = weigh(program, _FromState(sites, target), "step", repeated, args, pairs, nesting, where)
+        model, nesting = copy.copy(particle_filter.model), particle_filter.max_plate_nesting
+        program = Program(model, "step", args, pairs, nesting, where)
+        step = weigh(program, _FromState(sites, target), repeated)
         reached = _reached(step.particles, target, where)
         rows.append(torch.where(reached, step.log_increment, -torch.inf).reshape(-1, count))
     return torch.cat(rows)
@@ -197,7 +200,3 @@ def _reached(particles: Mapping[str, Tensor], target: Mapping[str, Tensor], wher
             )
         reached &= equal
     return reached
-
-
-def _take(particles: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
-    return {name: value[index.to(value.device)] for name, value in particles.items()}

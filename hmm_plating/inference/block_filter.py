@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.parameter_prior import Parameters
+from hmm_plating.inference.program import Program
 from hmm_plating.inference.resampling import effective_sample_size
 from hmm_plating.inference.series import entry_at
 from hmm_plating.inference.weighting import Weighting, weigh
@@ -143,7 +144,7 @@ def _weigh(
     for name in ("init", "step"):
         if not hasattr(program, name):
             raise InputError(f"model(parameters) must return an object with init and step; {program!r} has no {name}")
-    return weigh(program, None, method, particles, args, log_weights.numel(), max_plate_nesting, where)
+    return weigh(Program(program, method, args, log_weights.numel(), max_plate_nesting, where), None, particles)
 
 
 def _advance(state: BlockState, weighting: Weighting) -> BlockState:

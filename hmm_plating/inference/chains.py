@@ -19,7 +19,8 @@ import numpy as np
 from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData, concatenate
 from hmm_plating.inference.checkpoint import create_folder
-from hmm_plating.inference.particle_filter import ParticleFilter, StepInfo
+from hmm_plating.inference.filter_state import StepInfo
+from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.progress import Progress
 
 

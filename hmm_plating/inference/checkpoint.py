@@ -25,7 +25,7 @@ from hmm_plating.inference.arviz_export import Record
 from hmm_plating.inference.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from hmm_plating.inference.particle_filter import FilterState
+    from hmm_plating.inference.filter_state import FilterState
 
 _STATE = "state.npz"
 

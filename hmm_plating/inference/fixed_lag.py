@@ -18,7 +18,8 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
-from hmm_plating.inference.particle_filter import FilterState, ParticleFilter, StepInfo
+from hmm_plating.inference.filter_state import FilterState, StepInfo
+from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.random_stream import random_stream
 from hmm_plating.inference.series import entry_at, require_length
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
-from hmm_plating.inference.particle_filter import FilterState, ParticleFilter
+from hmm_plating.inference.filter_state import FilterState
+from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
 from hmm_plating.inference.resampling import systematic
 from hmm_plating.inference.series import entry_at, series_length

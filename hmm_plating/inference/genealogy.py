@@ -28,7 +28,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData
-from hmm_plating.inference.particle_filter import StepInfo
+from hmm_plating.inference.filter_state import StepInfo
 
 
 class Genealogy(NamedTuple):

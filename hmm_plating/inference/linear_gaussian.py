@@ -131,6 +131,14 @@ class PartiallyObservedNormal(TorchDistribution):
         count = observed.sum(-1, dtype=self.loc.dtype)
         return -0.5 * (standardised.square().sum(-1) + count * math.log(2 * math.pi)) - log_determinant
 
+    def whiten(self, value: Tensor) -> Tensor:
+        """L⁻¹ μ of the entries that `value` has, Σ = L Lᵀ held constant: (..., channels), 0 for the missing ones."""
+        observed = ~torch.isnan(value)
+        factor = _cholesky(_observed_covariance(self.covariance.detach(), observed))
+        location = torch.where(observed, self.loc, 0.0)
+        factor = factor.expand(*location.shape[:-1], *factor.shape[-2:])
+        return torch.linalg.solve_triangular(factor, location[..., None], upper=False)[..., 0]
+
     def conditional(self, value: Tensor) -> PartiallyObservedNormal:
         """Distribution of all entries given those of `value` that are present, which keep their value."""
         nothing = torch.zeros_like(self.covariance)

@@ -22,62 +22,16 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData, Record, step_record, to_inference_data
 from hmm_plating.inference.checkpoint import Checkpoint
+from hmm_plating.inference.filter_state import FilterState, StepInfo
+from hmm_plating.inference.look_ahead import look_ahead
+from hmm_plating.inference.prediction import failure, observed_values, predictive, withheld
+from hmm_plating.inference.program import Program
 from hmm_plating.inference.progress import Progress
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
-from hmm_plating.inference.resampling import Resampling, effective_sample_size, systematic
+from hmm_plating.inference.resampling import Resampling, systematic, take
 from hmm_plating.inference.series import entry_at, require_length
-from hmm_plating.inference.weighting import Weighting, failure, observed_values, predictive, weigh, withheld
-
-
-class FilterState(NamedTuple):
-    """Weighted particles after `step` observations; all that the future of a filter depends on.
-
-    Attributes:
-        particles: the model's state, tensors with leading dimension N.
-        log_weights: normalised, (N,), float64.
-        step: number of observations seen.
-        log_evidence: of all observations so far.
-        random_state: of torch's generator, a byte tensor.
-    """
-
-    particles: dict[str, Tensor]
-    log_weights: Tensor
-    step: int
-    log_evidence: float
-    random_state: Tensor
-
-
-class StepInfo(NamedTuple):
-    """Record of one step.
-
-    Attributes:
-        log_evidence_increment: log p(y_t | y_{1:t−1}), a one-step leave-future-out score.
-        effective_sample_size: after weighting, before resampling.
-        resampled: whether it fell below the threshold.
-        ancestors: (N,), the particle that each slot of the new state copies; 0 … N−1 without resampling.
-        unique_ancestors: how many distinct ones.
-        invalid_particles: particles whose weight was NaN or +inf and was set to zero.
-        log_weights: (N,), normalised, before resampling.
-        log_likelihood: (N,), whose logmeanexp is the increment: log N W_{t−1}^i plus the log weight increment.
-        posterior: equally weighted draws from the filtering distribution, leading dimension N.
-        predictive: draws from the one-step-ahead predictive distribution of each observed site; entries that the
-            observation lacks (NaN) while it has others are drawn given those others.
-        observed: value of each observed site.
-        observed_sites: names of the sites that were scored.
-    """
-
-    log_evidence_increment: float
-    effective_sample_size: float
-    resampled: bool
-    ancestors: Tensor
-    unique_ancestors: int
-    invalid_particles: int
-    log_weights: Tensor
-    log_likelihood: Tensor
-    posterior: dict[str, Tensor]
-    predictive: dict[str, Tensor]
-    observed: dict[str, Tensor]
-    observed_sites: tuple[str, ...]
+from hmm_plating.inference.tempering import Tempering, temper
+from hmm_plating.inference.weighting import Reweighted, Weighting, reweigh, weigh
 
 
 @dataclass(frozen=True)
@@ -97,11 +51,17 @@ class ParticleFilter:
     Attributes:
         model: see above.
         particles: N.
-        guide: proposal with the same two methods, as in SMCFilter, which may read `state` and not write it.
+        guide: proposal with the same two methods, as in SMCFilter, which may read `state` and not write it; or a
+            `LaplaceProposal`, which finds one by itself.
         resampling: one of `hmm_plating.inference.resampling`.
         ess_threshold: resample when the effective sample size falls below this fraction of N, between 0 and 1.
         max_plate_nesting: number of plates that the model nests inside that of the particles.
         predictive_draws: one-step-ahead draws to record per step; 0 for none.
+        posterior_draws: draws of the filtering distribution to record per step. By default as many as particles, with
+            the log weight and ancestor of each particle; a number leaves those out of what `run` returns, and the
+            evidence increment is the only draw of its `log_likelihood`.
+        auxiliary: choose particles by a look-ahead at the next observation, see `inference.look_ahead`.
+        tempering: take in an observation by parts where it is too informative, see `inference.tempering`.
     """
 
     model: Any
@@ -112,29 +72,39 @@ class ParticleFilter:
     ess_threshold: float = 0.5
     max_plate_nesting: int = 0
     predictive_draws: int = 400
+    posterior_draws: int | None = None
+    auxiliary: bool = False
+    tempering: Tempering | None = None
 
     def __post_init__(self) -> None:
-        for name, minimum in (("particles", 1), ("max_plate_nesting", 0), ("predictive_draws", 0)):
+        least = {"particles": 1, "max_plate_nesting": 0, "predictive_draws": 0, "posterior_draws": 0}
+        for name, minimum in least.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < minimum:
+            by_default = name == "posterior_draws" and value is None
+            if not by_default and (not isinstance(value, int) or value < minimum):
                 raise InputError(f"ParticleFilter: {name} must be an integer ≥ {minimum}, got {value!r}")
         if not 0 <= self.ess_threshold <= 1:
             raise InputError(f"ParticleFilter: ess_threshold must be between 0 and 1, got {self.ess_threshold!r}")
-        for role in ("model", "guide"):
-            program = getattr(self, role)
-            if (program is not None or role == "model") and not (hasattr(program, "init") and hasattr(program, "step")):
+        for role, program in (("model", self.model), ("guide", self.guide)):
+            is_program = hasattr(program, "init") and hasattr(program, "step")
+            if not is_program and (role == "model" or not (program is None or hasattr(program, "propose"))):
                 raise InputError(f"ParticleFilter: {role} needs methods init(state, …) and step(state, …)")
+        if self.tempering is not None and (self.guide is not None or self.auxiliary):
+            raise InputError("ParticleFilter: tempering moves the model's own draws; leave guide and auxiliary out")
 
     def init(self, *args: Any, seed: int = 0) -> FilterState:
         """Draw particles from `model.init(state, *args)`, weighted by what it observes, if anything."""
         with torch.no_grad(), random_stream(initial_random_state(seed)):
             equal = torch.full((self.particles,), -math.log(self.particles), dtype=torch.float64)
-            weighting = self._weigh("init", {}, args, "init")
-            log_weights, increment = _reweigh(equal, weighting, "init")
-            particles = weighting.particles
-            if effective_sample_size(log_weights) < self.ess_threshold * self.particles:
-                particles, log_weights = _take(particles, self.resampling(log_weights, self.particles)), equal
-            return FilterState(particles, log_weights, 0, increment, torch.get_rng_state())
+            guide = None if hasattr(self.guide, "propose") else self.guide
+            weighting = weigh(self.program("init", args, "init"), guide, {})
+            new = reweigh(equal, weighting.log_increment)
+            if not torch.isfinite(new.log_normaliser):
+                raise failure(equal, weighting, "init")
+            particles, log_weights = weighting.particles, new.log_weights
+            if new.effective_sample_size < self.ess_threshold * self.particles:
+                particles, log_weights = take(particles, self.resampling(log_weights, self.particles)), equal
+            return FilterState(particles, log_weights, 0, float(new.log_normaliser), torch.get_rng_state())
 
     def update(self, state: FilterState, observation: Any, *inputs: Any) -> tuple[FilterState, StepInfo]:
         """Advance by one observation through `model.step(state, observation, *inputs)`; `state` stays as it was.
@@ -146,36 +116,39 @@ class ParticleFilter:
             InputError: no particle can explain the observation, or the model breaks the rules above.
         """
         count, where = self.particles, f"step {state.step + 1}"
+        program = self.program("step", (observation, *inputs), where)
         with torch.no_grad(), random_stream(state.random_state):
-            # Copies, because models may write `state["x"] += …`, which changes a tensor in place.
-            particles = {name: value.clone() for name, value in state.particles.items()}
-            weighting = self._weigh("step", particles, (observation, *inputs), where)
-            log_weights, increment = _reweigh(state.log_weights, weighting, where)
-            size = min(float(effective_sample_size(log_weights)), float(count))
-            resampled = size < self.ess_threshold * count
-            draws = self.resampling(log_weights, count)
-            equally_weighted = _take(weighting.particles, draws)
+            stepped = self._step(program, state)
+            weighting, particles, new = stepped.weighting, stepped.particles, stepped.new
+            increment = float(new.log_normaliser)
+            if not math.isfinite(increment):
+                raise failure(stepped.log_weights_before, weighting, where)
+            ancestors, draws = stepped.ancestors, None
+            if not self.auxiliary and new.effective_sample_size < self.ess_threshold * count:
+                draws = self.resampling(new.log_weights, count)
+                ancestors = draws if ancestors is None else ancestors[draws]
+            chosen = None if draws is None else take(particles, draws)
             # What is recorded draws from a stream of its own, so that the filter's path does not depend on it.
             recording_seed, random_state = int(torch.randint(2**62, ())), torch.get_rng_state()
             torch.default_generator.manual_seed(recording_seed)
             info = StepInfo(
                 log_evidence_increment=increment,
-                effective_sample_size=size,
-                resampled=resampled,
-                ancestors=draws if resampled else torch.arange(count),
-                unique_ancestors=len(draws.unique()) if resampled else count,
+                effective_sample_size=new.effective_sample_size,
+                resampled=ancestors is not None,
+                ancestors=torch.arange(count) if ancestors is None else ancestors,
+                unique_ancestors=count if ancestors is None else 1 + int((ancestors[1:] != ancestors[:-1]).sum()),
                 invalid_particles=int(weighting.invalid.sum()),
-                log_weights=log_weights,
-                log_likelihood=state.log_weights + weighting.log_increment + math.log(count),
-                posterior=self._report(equally_weighted, where),
-                predictive=self._named(
-                    withheld(log_weights, weighting, predictive(state.log_weights, weighting, self.predictive_draws))
-                ),
+                log_weights=new.log_weights,
+                log_likelihood=new.log_weights + (increment + math.log(count)),
+                posterior=self._posterior(particles, new.log_weights, chosen, where),
+                predictive=self._predictive(stepped),
                 observed=self._observed(weighting),
                 observed_sites=tuple(site["name"] for site in weighting.observed),
+                stages=stepped.stages,
             )
-        if resampled:
-            particles, log_weights = equally_weighted, torch.full_like(log_weights, -math.log(count))
+        log_weights = new.log_weights
+        if chosen is not None:
+            particles, log_weights = chosen, torch.full_like(log_weights, -math.log(count))
         return FilterState(particles, log_weights, state.step + 1, state.log_evidence + increment, random_state), info
 
     def run(
@@ -231,7 +204,7 @@ class ParticleFilter:
                 store.create()
         for t in range(state.step, total):
             state, info = self.update(state, *(entry_at(entry, t) for entry in series))
-            records.append(step_record(info))
+            records.append(step_record(info, per_particle=self.posterior_draws is None))
             if store is not None and ((t + 1) % checkpoint_interval == 0 or t + 1 == total):
                 store.save(state, records)
             if progress is not None:
@@ -249,17 +222,50 @@ class ParticleFilter:
             coords=getattr(self.model, "coords", {}),
         )
 
-    def _weigh(self, method: str, particles: dict[str, Tensor], args: tuple[Any, ...], where: str) -> Weighting:
-        return weigh(self.model, self.guide, method, particles, args, self.particles, self.max_plate_nesting, where)
+    def program(self, method: str, args: tuple[Any, ...], where: str) -> Program:
+        return Program(self.model, method, args, self.particles, self.max_plate_nesting, where)
 
-    def _report(self, equally_weighted: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    def _step(self, program: Program, state: FilterState) -> _Stepped:
+        """Particles moved and weighted by whichever of the algorithms is chosen."""
+        if self.tempering is not None:
+            parts = temper(self.tempering, program, state.particles, state.log_weights, self.resampling)
+            new = Reweighted(parts.log_weights, parts.log_normaliser, parts.effective_sample_size)
+            ancestors = parts.ancestors if parts.stages > 1 else None
+            return _Stepped(parts.first, state.log_weights, parts.particles, new, ancestors, parts.stages)
+        particles, log_weights, ancestors = state.particles, state.log_weights, None
+        if self.auxiliary:
+            particles, log_weights, ancestors = look_ahead(
+                program, particles, log_weights, self.resampling, self.ess_threshold
+            )
+        weighting = weigh(program, self.guide, program.copy(particles))
+        new = reweigh(log_weights, weighting.log_increment)
+        return _Stepped(weighting, log_weights, weighting.particles, new, ancestors, 1)
+
+    def _posterior(
+        self, particles: dict[str, Tensor], log_weights: Tensor, chosen: dict[str, Tensor] | None, where: str
+    ) -> dict[str, Tensor]:
+        draws = self.particles if self.posterior_draws is None else self.posterior_draws
+        if draws == 0:
+            return {}
+        if chosen is None or draws != self.particles:
+            chosen = take(particles, self.resampling(log_weights, draws))
+        return self._report(chosen, draws, where)
+
+    def _predictive(self, stepped: _Stepped) -> dict[str, Tensor]:
+        if self.predictive_draws == 0:
+            return {}
+        weighting, before = stepped.weighting, stepped.log_weights_before
+        after = reweigh(before, weighting.log_increment).log_weights
+        return self._named(withheld(after, weighting, predictive(before, weighting, self.predictive_draws)))
+
+    def _report(self, equally_weighted: dict[str, Tensor], draws: int, where: str) -> dict[str, Tensor]:
         if not hasattr(self.model, "report"):
             return equally_weighted
         reported = self.model.report(equally_weighted)
         for name, value in reported.items():
-            if value.dim() == 0 or len(value) != self.particles:
+            if value.dim() == 0 or len(value) != draws:
                 raise InputError(
-                    f"{where}: report gives {name!r} of shape {tuple(value.shape)}; {self.particles} draws must lead"
+                    f"{where}: report gives {name!r} of shape {tuple(value.shape)}; {draws} draws must lead"
                 )
         return reported
 
@@ -271,14 +277,15 @@ class ParticleFilter:
         return {name: value[0] for name, value in self._named(values).items()}
 
 
-def _reweigh(log_weights: Tensor, weighting: Weighting, where: str) -> tuple[Tensor, float]:
-    """Normalised weights after the increments, and the log of what normalises them: the evidence increment."""
-    joint = log_weights + weighting.log_increment
-    increment = torch.logsumexp(joint, -1)
-    if not torch.isfinite(increment):
-        raise failure(log_weights, weighting, where)
-    return joint - increment, float(increment)
+class _Stepped(NamedTuple):
+    """What one observation made of the particles.
 
+    `weighting` and `log_weights_before` tell what was predicted; `ancestors` is None where no particle was dropped.
+    """
 
-def _take(particles: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
-    return {name: value[index.to(value.device)] for name, value in particles.items()}
+    weighting: Weighting
+    log_weights_before: Tensor
+    particles: dict[str, Tensor]
+    new: Reweighted
+    ancestors: Tensor | None
+    stages: int

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from hmm_plating.inference.particle_filter import StepInfo
+    from hmm_plating.inference.filter_state import StepInfo
 
 
 class Progress(Protocol):

@@ -3,12 +3,15 @@
 Douc, Cappé and Moulines, "Comparison of resampling schemes for particle filtering" (ISPA 2005); Chopin and
 Papaspiliopoulos, "An Introduction to Sequential Monte Carlo" (2020), chapter 9.
 
-All schemes invert the cumulative weights in double precision, whatever the precision of the weights, never return a
-particle of zero weight and give the ancestors in ascending order.
+All schemes invert the cumulative weights C in double precision, whatever the precision of the weights, never return a
+particle of zero weight and give the ancestors in ascending order. Points on a grid need no search: the number of points
+below C_j, c_j = #{i : (i + u_i) / N < C_j}, is known in closed form, and A_i = #{j : c_j ≤ i}.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -18,11 +21,16 @@ from hmm_plating.errors import InputError
 
 
 class Resampling(Protocol):
-    """A scheme: log weights (N,), in any normalisation, to `count` ancestor indices (default N)."""
+    """A scheme: log weights (N,), in any normalisation, to `count` ascending ancestor indices (default N)."""
 
     def __call__(
         self, log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None
     ) -> Tensor: ...
+
+
+def take(particles: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    """The particles with these indices."""
+    return {name: value[index.to(value.device)] for name, value in particles.items()}
 
 
 def effective_sample_size(log_weights: Tensor) -> Tensor:
@@ -33,16 +41,17 @@ def effective_sample_size(log_weights: Tensor) -> Tensor:
 
 def systematic(log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """One uniform, `count` equally spaced points: every particle gets ⌊N W⌋ or ⌈N W⌉ offspring."""
-    weights, count = _weights(log_weights, count)
-    points = torch.arange(count, dtype=torch.float64) + _uniform(1, generator)
-    return _invert(weights, points / count).to(log_weights.device)
+    scaled = _cumulative(log_weights, count)
+    return _ancestors(scaled, torch.ceil(scaled - _uniform(1, generator)), count).to(log_weights.device)
 
 
 def stratified(log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """One uniform in each of `count` equal strata."""
-    weights, count = _weights(log_weights, count)
-    points = torch.arange(count, dtype=torch.float64) + _uniform(count, generator)
-    return _invert(weights, points / count).to(log_weights.device)
+    scaled = _cumulative(log_weights, count)
+    points = len(log_weights) if count is None else count
+    stratum = scaled.floor()
+    inside = _uniform(points, generator)[stratum.long().clamp(max=points - 1)] < scaled - stratum
+    return _ancestors(scaled, stratum + inside, count).to(log_weights.device)
 
 
 def multinomial(log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -64,19 +73,36 @@ def residual(log_weights: Tensor, count: int | None = None, *, generator: Genera
     return torch.repeat_interleave(torch.arange(len(weights)), copies).to(log_weights.device)
 
 
-def _weights(log_weights: Tensor, count: int | None) -> tuple[Tensor, int]:
+def _check(log_weights: Tensor, count: int | None) -> None:
     if log_weights.dim() != 1 or len(log_weights) == 0:
         raise InputError(f"resampling needs log weights of shape (particles,), got {tuple(log_weights.shape)}")
     if count is not None and count < 1:
         raise InputError(f"resampling: count must be at least 1, got {count}")
-    weights = torch.softmax(log_weights.double().cpu(), -1)
-    if not torch.isfinite(weights).all():
+    if not math.isfinite(float(log_weights.max())):  # the maximum of anything with NaN is NaN
         raise InputError("resampling needs at least one finite log weight, and none that is NaN or +inf")
-    return weights, len(weights) if count is None else count
+
+
+def _weights(log_weights: Tensor, count: int | None) -> tuple[Tensor, int]:
+    _check(log_weights, count)
+    return torch.softmax(log_weights.double().cpu(), -1), len(log_weights) if count is None else count
+
+
+def _cumulative(log_weights: Tensor, count: int | None) -> Tensor:
+    """Cumulative weights, scaled so that they end at `count` up to rounding."""
+    weights, count = _weights(log_weights, count)
+    return weights.cumsum(-1).mul_(count)
 
 
 def _uniform(count: int, generator: Generator | None) -> Tensor:
     return torch.rand(count, dtype=torch.float64, generator=generator)
+
+
+def _ancestors(scaled: Tensor, below: Tensor, count: int | None) -> Tensor:
+    """Ancestors from the number of points below each scaled cumulative weight."""
+    count = len(scaled) if count is None else count
+    # The cumulative sum may end an ulp beside 1: the last particle of positive weight takes what is left.
+    below = below.clamp_(0, count).masked_fill_(scaled == scaled[-1], count)
+    return torch.bincount(below.long(), minlength=count + 1).cumsum(-1)[:count]
 
 
 def _invert(weights: Tensor, points: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from pyro.infer import SMCFilter
 from state_space_models import LinearGaussian
 
-from hmm_plating.inference import ParticleFilter
+from hmm_plating.inference import LaplaceProposal, ParticleFilter, Tempering
 
 
 class Harmonic:
@@ -72,6 +72,21 @@ def test_harmonic_oscillator(guide):
     assert abs(np.mean(ratios) - 1) < 3.5 * np.std(ratios, ddof=1) / math.sqrt(25)
     error = np.abs(np.mean(means, 0) - exact.filtered(y)[0])
     assert (error < 4 * np.std(means, 0, ddof=1) / math.sqrt(25) + 0.005).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"guide": LaplaceProposal()}, {"auxiliary": True}, {"tempering": Tempering(0.9)}], ids=str
+)
+def test_a_model_that_counts_its_steps_is_run_more_than_once(options):
+    """Sites are numbered by an attribute, which must advance once per observation."""
+    exact, y = exact_harmonic(), Y.double()[:, None]
+    model, values = Harmonic(), []
+    for seed in range(10):
+        particle_filter = ParticleFilter(model, 300, predictive_draws=0, **options)
+        values.append(particle_filter.run(Y, seed=seed).attrs["log_evidence"] - exact.log_evidence(y))
+        assert model.t == len(Y)
+    ratios = np.exp(values)
+    assert abs(ratios.mean() - 1) < 4 * ratios.std(ddof=1) / math.sqrt(10) + 3 / 300
 
 
 def test_what_is_exported_of_a_numbered_model():

@@ -1,0 +1,131 @@
+"""Guided against bootstrap filter on simulated platings: effective sample size at equal N, error at equal time.
+
+    OMP_NUM_THREADS=1 python benchmarks/particle_filter_guided.py --recordings 6
+
+Cases: the zinc model as it is; its surface seen through an instrument that is known but for 2 % and the baselines; the
+same with a current efficiency that fluctuates within seconds. Noise is that of the zinc recording, per overtone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyro.distributions as dist
+import xarray as xr
+
+import hmm_plating as hp
+from hmm_plating.filter_recording import drives, observations
+from hmm_plating.inference import ParticleFilter, SecantProposal
+from hmm_plating.model_file import load_model_file
+
+OVERTONES = (3, 5, 7, 9, 11)
+FREQUENCY_NOISE = (0.23, 0.39, 0.66, 0.80, 0.64)  # of Δf/n [Hz], as `hmm_plating.recording` estimates it
+DISSIPATION_NOISE = (0.51e-7, 1.07e-7, 1.98e-7, 2.86e-7, 1.61e-7)
+GRID = hp.Grid(width=256e-9, height=128e-9, spacing=4e-9, interface_width=16e-9, coarsening=2)
+KNOWN = hp.InstrumentResponse(
+    terms=(
+        hp.LinearTerm("sensitivity", "frequency", 0.02, 4e5, lambda s, d: s.frequency, mean=1.0),
+        hp.LinearTerm("baseline", "frequency", 5.0, 2000.0, lambda s, d: 1.0),
+        hp.LinearTerm("sensitivity", "dissipation", 0.02, 4e5, lambda s, d: s.dissipation, 1.0),
+        hp.LinearTerm("baseline", "dissipation", 1e-6, 2000.0, lambda s, d: 1.0),
+    ),
+    side_mass_deviation=1e-7,
+    side_mass_rate_deviation=1e-10,
+    side_mass_rate_time=6.0,
+    lag_times=(2.0,),
+)
+Build = Callable[[xr.Dataset], hp.PlatingModel]
+
+
+def cases() -> dict[str, Build]:
+    zinc = load_model_file(str(Path(__file__).parents[1] / "models" / "zinc.py"))
+
+    def with_noise(model: hp.PlatingModel) -> hp.PlatingModel:
+        frequency = tuple(n * sigma for n, sigma in zip(OVERTONES, FREQUENCY_NOISE, strict=True))
+        return replace(model, grid=GRID, frequency_noise=frequency, dissipation_noise=DISSIPATION_NOISE)
+
+    def known(correlation_time: float) -> Build:
+        surface = {
+            "nucleation_density": 1 / 100e-9**2,
+            "nucleus_radius": 9e-9,
+            "nucleus_radius_spread": 0.1,
+            "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=correlation_time),
+            "noise_amplitude": 1.0,
+        }
+        return lambda recording: with_noise(replace(zinc(recording), parameters=surface, instrument=KNOWN))
+
+    return {
+        "models/zinc.py": lambda recording: with_noise(zinc(recording)),
+        "known instrument": known(60.0),
+        "known instrument, efficiency within 4 s": known(4.0),
+    }
+
+
+class Outcome(NamedTuple):
+    """Of one run, from the first plating step on: ESS fractions, RMSE of thickness and roughness [nm], seconds."""
+
+    fractions: list[float]
+    errors: tuple[float, ...]
+    seconds: float
+
+
+def run(
+    model: hp.PlatingModel,
+    simulated: xr.Dataset,
+    truth: xr.Dataset,
+    particles: int,
+    guide: SecantProposal | None,
+    seed: int,
+) -> Outcome:
+    imposed, seen = drives(simulated, model.instrument.lag_times), observations(simulated)
+    begin = time.process_time()
+    result = ParticleFilter(model, particles, guide=guide, predictive_draws=0).run(seen, imposed, seed=seed)
+    taken = time.process_time() - begin
+    plated = slice(2, None)
+    mean = result.posterior.isel(chain=0, time=plated).mean("draw")
+    errors = tuple(
+        1e9 * math.sqrt(float(np.mean((mean[key].values - truth[key].values[plated]) ** 2)))
+        for key in ("thickness", "roughness")
+    )
+    fractions = result.filter_stats["effective_sample_size"].values[0, plated] / particles
+    return Outcome(fractions.tolist(), errors, taken)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recordings", type=int, default=6)
+    parser.add_argument("--particles", type=int, default=64)
+    options = parser.parse_args()
+    protocol = hp.Protocol(cycles=0, sampling=2.0, rest_time=4.0, plating_time=30.0, overtones=OVERTONES)
+    guide = SecantProposal(["current_efficiency"])
+    for name, build in cases().items():
+        outcomes: dict[str, list[Outcome]] = {"bootstrap": [], "guided": [], "bootstrap, equal time": []}
+        for seed in range(options.recordings):
+            simulated, truth = hp.simulate_recording(build, protocol, seed)
+            case = (build(simulated), simulated, truth)
+            plain = run(*case, options.particles, None, seed + 1000)
+            guided = run(*case, options.particles, guide, seed + 1000)
+            as_many = round(options.particles * guided.seconds / plain.seconds)
+            equal = run(*case, as_many, None, seed + 1000)
+            for label, outcome in zip(outcomes, (plain, guided, equal), strict=True):
+                outcomes[label].append(outcome)
+        print(f"\n{name}")
+        for label, found in outcomes.items():
+            fractions = [fraction for outcome in found for fraction in outcome.fractions]
+            thickness, roughness = np.sqrt(np.mean(np.square([outcome.errors for outcome in found]), 0))
+            print(
+                f"  {label}: median ESS fraction {np.median(fractions):.3f}, RMSE thickness {thickness:.3f} nm, "
+                f"roughness {roughness:.3f} nm, {np.median([outcome.seconds for outcome in found]):.1f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

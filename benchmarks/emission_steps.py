@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     flat: complex
 
 
-def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np.float64, crop: bool = True) -> Problem:
+def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np.float64) -> Problem:
     """Set up a surface (y, x) or (z, y, x) as `solve` does."""
     cells = fraction.numpy().reshape(-1, *fraction.shape[-2:])
     liquid = set_up(fraction, spacing, [overtone], WATER, QUARTZ, (), None, fraction.ndim)
@@ -50,11 +50,11 @@ def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np
             (liquid.waves[0], liquid.wavenumbers[0], reflections[0]),
             liquid.medium.numpy().reshape(cells.shape),
         )
-        return kernels.prepare_surface(stencil, cells, medium, liquid.media[0], *wave, fourier, SOLID, crop, guess)
+        return kernels.prepare_surface(stencil, cells, medium, liquid.media[0], *wave, fourier, SOLID, guess)
 
     planes = 2 * len(stencil.weights)
-    _, box, links, wet, factors, start, residual, load, ghosts = prepared(np.empty((0, *cells.shape)))
-    _, _, _, _, _, _, source, constant, _ = prepared(np.zeros((planes, *cells.shape)))
+    _, box, links, wet, _, factors, start, residual, load, ghosts = prepared(np.empty((0, *cells.shape)))
+    _, _, _, _, _, _, _, source, constant, _ = prepared(np.zeros((planes, *cells.shape)))
     operator = (
         kernels.stencil(liquid.lattice, real),
         box,

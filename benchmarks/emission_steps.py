@@ -13,7 +13,7 @@ from hmm_plating.compiled import kernel
 from hmm_plating.emission import kernels
 from hmm_plating.emission.kernels.collision import collide_all, collide_block, collide_d2q9
 from hmm_plating.emission.kernels.lanczos import add, advance
-from hmm_plating.emission.kernels.layout import LANES
+from hmm_plating.emission.kernels.layout import LANES, shift_of
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull, workspace
 from hmm_plating.emission.numba_solver import reflection_planes, transforms
 from hmm_plating.emission.problem import SOLID, set_up
@@ -146,4 +146,20 @@ def fused_steps(lattice, box, links, wet, factors, reflection, fourier, g, other
                 target, source = other[plane, start : start + LANES], left[plane]
                 for x in range(LANES):
                     target[x] = source[x]
+        g, other = other, g
+
+
+@kernel
+def stream_steps(lattice, box, g, other, steps):
+    """What `fused_steps` reads and writes of the populations and nothing else: no collision, no factors, no ghosts."""
+    half = lattice.weights.size
+    for _ in range(steps):
+        for block in range(box.blocks):
+            start = box.first + block * LANES
+            for i in range(half):
+                upstream = start - shift_of(i, lattice, box)
+                for plane in (i, half + i):
+                    target, source = other[plane, start : start + LANES], g[plane, upstream : upstream + LANES]
+                    for x in range(LANES):
+                        target[x] = source[x]
         g, other = other, g

@@ -146,7 +146,7 @@ def correct_load(
             add(previous[block], -alpha, v[block])
             norm += collide_block(previous, factors, g, block, lattice, box, scratch)
         v, previous = previous, v
-        window = 8 + step // 4
+        window = max(8 + step // 4, 4 + step // 3)
         if step >= window:
             estimate = 0.0
             for past in range(step - window, step):

@@ -13,7 +13,7 @@ from hmm_plating.compiled import kernel
 from hmm_plating.emission import kernels
 from hmm_plating.emission.kernels.collision import collide_all, collide_block, collide_d2q9
 from hmm_plating.emission.kernels.lanczos import add, advance
-from hmm_plating.emission.kernels.layout import LANES
+from hmm_plating.emission.kernels.layout import LANES, shift_of
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull, workspace
 from hmm_plating.emission.numba_solver import reflection_planes, transforms
 from hmm_plating.emission.problem import SOLID, set_up
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     flat: complex
 
 
-def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np.float64, crop: bool = True) -> Problem:
+def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np.float64) -> Problem:
     """Set up a surface (y, x) or (z, y, x) as `solve` does."""
     cells = fraction.numpy().reshape(-1, *fraction.shape[-2:])
     liquid = set_up(fraction, spacing, [overtone], WATER, QUARTZ, (), None, fraction.ndim)
@@ -50,11 +50,11 @@ def problem(fraction: Tensor, spacing: float, overtone: int = 3, real: type = np
             (liquid.waves[0], liquid.wavenumbers[0], reflections[0]),
             liquid.medium.numpy().reshape(cells.shape),
         )
-        return kernels.prepare_surface(stencil, cells, medium, liquid.media[0], *wave, fourier, SOLID, crop, guess)
+        return kernels.prepare_surface(stencil, cells, medium, liquid.media[0], *wave, fourier, SOLID, guess)
 
     planes = 2 * len(stencil.weights)
-    _, box, links, wet, factors, start, residual, load, ghosts = prepared(np.empty((0, *cells.shape)))
-    _, _, _, _, _, _, source, constant, _ = prepared(np.zeros((planes, *cells.shape)))
+    _, box, links, wet, _, factors, start, residual, load, ghosts = prepared(np.empty((0, *cells.shape)))
+    _, _, _, _, _, _, _, source, constant, _ = prepared(np.zeros((planes, *cells.shape)))
     operator = (
         kernels.stencil(liquid.lattice, real),
         box,
@@ -146,4 +146,20 @@ def fused_steps(lattice, box, links, wet, factors, reflection, fourier, g, other
                 target, source = other[plane, start : start + LANES], left[plane]
                 for x in range(LANES):
                     target[x] = source[x]
+        g, other = other, g
+
+
+@kernel
+def stream_steps(lattice, box, g, other, steps):
+    """What `fused_steps` reads and writes of the populations and nothing else: no collision, no factors, no ghosts."""
+    half = lattice.weights.size
+    for _ in range(steps):
+        for block in range(box.blocks):
+            start = box.first + block * LANES
+            for i in range(half):
+                upstream = start - shift_of(i, lattice, box)
+                for plane in (i, half + i):
+                    target, source = other[plane, start : start + LANES], g[plane, upstream : upstream + LANES]
+                    for x in range(LANES):
+                        target[x] = source[x]
         g, other = other, g

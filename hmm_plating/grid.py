@@ -18,8 +18,7 @@ class Grid:
         spacing: edge of a phase-field cell [m].
         interface_width: of the phase field, at least four cells [m].
         coarsening: phase-field cells per edge of an emission cell.
-        depth: lateral period in the third dimension, across the shear [m]; None: a section. In three dimensions a model
-            grows, but does not yet observe.
+        depth: lateral period in the third dimension, across the shear [m]; None: a section.
     """
 
     width: float

@@ -248,13 +248,14 @@ class PlatingModel:
 
     def _emit(self, surface: transition.State, liquid: Tensor | None) -> tuple[SurfaceShift, Tensor]:
         """Shifts, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
-        if self.grid.dimensions == 3:
-            raise InputError(
-                "Grid.depth: the shifts of a model are those of a section, leave the depth out; it can grow"
-            )
         fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
+        dimensions = self.grid.dimensions
         surroundings = (spacing * self.grid.coarsening, self.overtones, self.electrolyte, self.resonator, self.metal)
-        accuracy: dict[str, Any] = {"tolerance": self.load_tolerance, "absolute_tolerance": LOAD_TOLERANCE_HERTZ}
+        accuracy: dict[str, Any] = {
+            "tolerance": self.load_tolerance,
+            "absolute_tolerance": LOAD_TOLERANCE_HERTZ,
+            "dimensions": dimensions,
+        }
         solution = emission.solve(
             fraction.detach(), *surroundings, **accuracy, initial_guess=liquid, keep_field=torch.float32
         )
@@ -263,8 +264,8 @@ class PlatingModel:
         order = torch.as_tensor(self.overtones, dtype=torch.float64)
         angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
         # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge
-        thickness = morphology.thickness(surface.order_parameter, spacing, surface.base_thickness)
-        rest = thickness - morphology.thickness(fraction, spacing * self.grid.coarsening)
+        thickness = morphology.thickness(surface.order_parameter, spacing, surface.base_thickness, dimensions)
+        rest = thickness - morphology.thickness(fraction, spacing * self.grid.coarsening, dimensions=dimensions)
         rigid = 1j * angular_frequency * self.metal.density * rest[..., None]
         reference = emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator)
         frequency, dissipation = emission.shifts(load + rigid, reference, self.overtones, self.resonator)
@@ -277,10 +278,12 @@ class PlatingModel:
         return SurfaceShift(frequency / order, dissipation, layer), solution.field
 
     def _solid_fraction(self, order_parameter: Tensor) -> Tensor:
-        """Metal fraction of the emission's cells (..., y, x)."""
-        fine = emission.solid_fraction(order_parameter, self.grid.interface_width, self.grid.spacing)
-        pooled = torch.nn.functional.avg_pool2d(fine.reshape(-1, 1, *fine.shape[-2:]), self.grid.coarsening)
-        return pooled.reshape(*fine.shape[:-2], *pooled.shape[-2:])
+        """Metal fraction of the emission's cells (..., [z,] y, x)."""
+        grid, dimensions = self.grid, self.grid.dimensions
+        fine = emission.solid_fraction(order_parameter, grid.interface_width, grid.spacing, dimensions=dimensions)
+        pool = torch.nn.functional.avg_pool2d if dimensions == 2 else torch.nn.functional.avg_pool3d
+        pooled = pool(fine.reshape(-1, 1, *fine.shape[-dimensions:]), grid.coarsening)
+        return pooled.reshape(*fine.shape[:-dimensions], *pooled.shape[-dimensions:])
 
     def _observe(
         self, state: State, shift: SurfaceShift, observation: Tensor | None, drive: Drive
@@ -303,18 +306,17 @@ class PlatingModel:
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Dimensions after `time` of what is reported."""
         per_overtone = ("frequency_shift", "dissipation_shift", "surface_frequency_shift", "surface_dissipation_shift")
-        return {"morphology": ("y", "x"), **dict.fromkeys(per_overtone, ("overtone",))}
+        return {"morphology": tuple("zyx"[-self.grid.dimensions :]), **dict.fromkeys(per_overtone, ("overtone",))}
 
     @property
     def coords(self) -> dict[str, list[float] | list[int]]:
         """Coordinates of `dims` [m] and the overtones."""
         cell = self.grid.spacing * self.grid.coarsening
-        rows, columns = (count // self.grid.coarsening for count in self.grid.shape[-2:])
-        return {
-            "y": [(row + 0.5) * cell for row in range(rows)],
-            "x": [(column + 0.5) * cell for column in range(columns)],
-            "overtone": list(self.overtones),
+        axes = {
+            axis: [(index + 0.5) * cell for index in range(count // self.grid.coarsening)]
+            for axis, count in zip("zyx"[-self.grid.dimensions :], self.grid.shape, strict=True)
         }
+        return {**axes, "overtone": list(self.overtones)}
 
     def describe(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Numbers that a state's surface has, and the present values of parameters that wander (...,) [SI]."""

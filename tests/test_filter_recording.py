@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import arviz
@@ -18,6 +19,7 @@ from small_recording import PROTOCOL, Simulated
 from hmm_plating import InputError, PlatingModel, filter_recording
 from hmm_plating.filter_recording import drives, observations
 from hmm_plating.recording import read, resample
+from hmm_plating.report.figures import morphology_figure
 
 Builder = Callable[[xr.Dataset], PlatingModel]
 PARTICLES, CHAINS = 6, 2
@@ -122,6 +124,25 @@ def test_the_result_holds_the_surface_and_the_predictions(result: arviz.Inferenc
     assert len(set(result.groups())) == len(result.groups())
     assert result.attrs["metal"] == "zinc"
     assert result.attrs["log_evidence"] == pytest.approx(np.log(np.exp(increments.sum(1)).mean()))
+
+
+def test_a_box_filters_as_a_section(recording: xr.Dataset, build: Builder) -> None:
+    """Nuclei are caps instead of ridges: three-dimensional pictures, a finite evidence, the thickness of the charge."""
+    model = build(recording)
+    box = replace(model, grid=replace(model.grid, width=64e-9, depth=64e-9))
+    plating = recording.isel(time=slice(0, 7))
+    result = filter_recording(plating, box, particles=4, chains=1, seed=1)
+    morphology = result["posterior"]["morphology"]
+    assert morphology.dims == ("chain", "draw", "time", "z", "y", "x")
+    pictures = morphology.values[0, :, np.isfinite(morphology.values[0, 0]).all((1, 2, 3))]
+    assert pictures.shape[2:] == (8, 12, 8)
+    assert 0 <= pictures.min() < 0.1 < 0.9 < pictures.max() <= 1
+    assert np.ptp(pictures.max(3), axis=2).max() > 0.1  # the metal varies along z
+    assert np.isfinite(result["filter_stats"]["log_evidence_increment"].values).all()
+    thickness = float(result["posterior"]["thickness"].isel(time=-1).mean())
+    section = short(recording, build, seed=1)["posterior"]["thickness"].isel(time=-1).mean()
+    assert thickness == pytest.approx(float(section), rel=0.15)  # the charge, but for the efficiency drawn
+    assert morphology_figure(result).axes
 
 
 def test_the_surface_is_the_true_one(result: arviz.InferenceData, simulated: Simulated) -> None:

@@ -166,16 +166,6 @@ def test_grows_in_three_dimensions(box: PlatingModel, grown_box: xr.Dataset) -> 
     assert grown_box["z"].attrs["units"] == "m"
 
 
-def test_a_box_does_not_observe_yet(box: PlatingModel) -> None:
-    state: dict[str, torch.Tensor] = {}
-    series = drives(Protocol(sampling=2.0).recording(), box.instrument.lag_times)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), pyro.plate("particles", 1, dim=-1):
-        torch.manual_seed(0)
-        box.init(state)
-        with pytest.raises(InputError, match=r"Grid\.depth"):
-            box.step(state, None, Drive(*(values[0] for values in series)))
-
-
 def test_a_grid_changes_its_dimensions() -> None:
     section = Grid(width=128e-9, height=96e-9, spacing=4e-9, interface_width=16e-9)
     assert (section.dimensions, section.shape) == (2, (24, 32))

@@ -131,6 +131,19 @@ def test_a_flat_film_shifts_as_sauerbrey_says(model: PlatingModel, base: float) 
     assert float(shift.dissipation.abs().max()) < 2e-8
 
 
+def test_a_ridge_in_a_box_shifts_as_its_section(model: PlatingModel) -> None:
+    """A surface that does not vary across the shear is that of two dimensions, its metal and its liquid."""
+    x = torch.arange(32, dtype=torch.float64)
+    height = 30e-9 + 8e-9 * torch.cos(2 * torch.pi * x / 32)
+    profile = morphology.film(height[None], 24, 16e-9, 4e-9)
+    box = replace(model, grid=replace(model.grid, depth=32e-9))
+    extruded = profile[:, None].expand(1, 8, 24, 32).contiguous()
+    section = model.surface_shift(transition.initial_state(profile))
+    shift = box.surface_shift(transition.initial_state(extruded, 3))
+    for computed, expected in zip(shift, section, strict=True):
+        torch.testing.assert_close(computed, expected, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("formed", [0.0, 0.25, 1.0])
 def test_nuclei_are_felt_as_their_charge_flows(model: PlatingModel, formed: float) -> None:
     """Placed at once, paid for later: the shift grows from 0 with the part of the charge that has flowed."""

@@ -28,11 +28,8 @@ def reflection(lattice: Lattice, relaxation: Relaxation, period: tuple[int, ...]
         complex (*period, lane, lane): modes as in numpy.fft, `downward` arriving, `upward` leaving (post-collision).
         W⁻¹R is symmetric under q → −q (reciprocity), so the whole operator stays complex symmetric.
     """
-    collision = collision_matrix(lattice, relaxation)
+    collision, phase = collision_matrix(lattice, relaxation), _phases(lattice, period)
     upward, level = lattice.upward, lattice.level
-    modes = np.meshgrid(*(2 * np.pi * np.fft.fftfreq(cells) for cells in period), indexing="ij")
-    lateral = lattice.velocities[:, [2, 0][-len(period) :]]
-    phase = np.exp(-1j * sum(np.multiply.outer(q.reshape(-1), c) for q, c in zip(modes, lateral.T, strict=True)))
     lanes = len(upward)
     identity = np.eye(lanes)
 
@@ -69,3 +66,32 @@ def reflection(lattice: Lattice, relaxation: Relaxation, period: tuple[int, ...]
     response[0] -= np.outer(weights, np.ones(lanes)) / weights.sum()
     response.setflags(write=False)
     return response.reshape(*period, lanes, lanes)
+
+
+@lru_cache(maxsize=64)
+def continuation(lattice: Lattice, relaxation: Relaxation, period: tuple[int, ...]) -> np.ndarray:
+    """Populations that arrive in a row of the half space from those that leave the row below it upwards.
+
+    Returns:
+        complex (*period, population, lane): all populations arriving, `upward` leaving; arguments as of `reflection`.
+    """
+    collision, phase = collision_matrix(lattice, relaxation), _phases(lattice, period)
+    upward, level, count = lattice.upward, lattice.level, len(lattice.weights)
+    streaming, entering = (
+        np.zeros((len(phase), count, count), complex),
+        np.zeros((len(phase), count, len(upward)), complex),
+    )
+    streaming[:, level, level] = phase[:, level]
+    response = reflection(lattice, relaxation, period).reshape(len(phase), len(upward), len(upward))
+    streaming[:, lattice.downward[:, None], upward] = response
+    entering[:, upward, np.arange(len(upward))] = phase[:, upward]
+    arriving = np.linalg.solve(np.eye(count) - streaming @ collision, entering)
+    arriving.setflags(write=False)
+    return arriving.reshape(*period, count, len(upward))
+
+
+def _phases(lattice: Lattice, period: tuple[int, ...]) -> np.ndarray:
+    """Factor by which each mode of each population changes as it streams, complex (mode, population)."""
+    modes = np.meshgrid(*(2 * np.pi * np.fft.fftfreq(cells) for cells in period), indexing="ij")
+    lateral = lattice.velocities[:, [2, 0][-len(period) :]]
+    return np.exp(-1j * sum(np.multiply.outer(q.reshape(-1), c) for q, c in zip(modes, lateral.T, strict=True)))

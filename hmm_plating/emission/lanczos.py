@@ -118,7 +118,7 @@ def _step(system: Operator, state: _State, step: int) -> _State:
 
 def _estimate(history: Tensor, step: int) -> Tensor:
     """Largest distance of the last load from those of the steps before, a window that grows with them."""
-    window = 8 + step // 4
+    window = max(8 + step // 4, 4 + step // 3)
     if step < window:
         return torch.full_like(history[:, 0].real, torch.inf)
     return (history[:, step - window : step] - history[:, step, None]).abs().amax(1)

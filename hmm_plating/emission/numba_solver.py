@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hmm_plating.emission import kernels
+from hmm_plating.emission.open_liquid import continue_above
 from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Problem, blank_solution
 from hmm_plating.threads import in_threads
 
@@ -36,6 +37,8 @@ def solve_problem(
         if keep_gradient
         else np.empty((surfaces, orders, 0, height, width), complex)
     )
+    rising = np.empty((surfaces, orders, len(stencil.upward) if keep_gradient else 0, depth, width), complex)
+    top = np.empty((surfaces, orders), np.int64)
 
     def given(surface: int, order: int) -> np.ndarray:
         if guess is None:
@@ -47,8 +50,9 @@ def solve_problem(
         return stencil, fraction[surface], medium[surface], problem.media[order], *wave
 
     def solve_double(surface: int, order: int) -> None:
-        load[surface, order], count[surface, order], error[surface, order], status = kernels.solve_surface(
-            *surface_of(surface, order),
+        pair = surface, order
+        load[pair], count[pair], error[pair], status, top[pair] = kernels.solve_surface(
+            *surface_of(*pair),
             problem.flat_load[order],
             reflections[order],
             fourier,
@@ -56,17 +60,18 @@ def solve_problem(
             accuracy.relative,
             accuracy.absolute[order],
             accuracy.applications,
-            given(surface, order),
-            field[surface, order],
-            gradient[surface, order],
+            given(*pair),
+            field[pair],
+            gradient[pair],
+            rising[pair],
         )
         converged[surface, order] = status == kernels.CONVERGED
 
     def solve_single(surface: int, order: int) -> None:
         solution, total, status = given(surface, order), math.inf, kernels.CONVERGED
         while status == kernels.CONVERGED:
-            bottom, box, links, wet, factors, start, residual, first_load, ghosts = kernels.prepare_surface(
-                *surface_of(surface, order), reflections[order], fourier, SOLID, not keep_gradient, solution
+            bottom, box, links, wet, held, factors, start, residual, first_load, ghosts = kernels.prepare_surface(
+                *surface_of(surface, order), reflections[order], fourier, SOLID, solution
             )
             reference = problem.flat_load[order] * area + ghosts
             wanted = max(accuracy.absolute[order], accuracy.relative * abs(first_load - reference))
@@ -95,7 +100,8 @@ def solve_problem(
             )
             count[surface, order] += steps
             solution = np.empty(shape[2:])
-            kernels.unpack(start, correction, unit, wet, stencil, box, bottom, solution)
+            start += unit * correction.astype(np.float64)
+            kernels.unpack(start, wet, stencil, box, bottom, solution)
         load[surface, order], error[surface, order] = (total - ghosts) / area, estimate / area
         converged[surface, order] = status == kernels.CONVERGED
         if keep_field:
@@ -108,13 +114,22 @@ def solve_problem(
                 *surface_of(surface, order)[1:4],
                 SOLID,
                 start,
-                correction,
-                unit,
                 gradient[surface, order],
             )
+            kernels.leave_top(start, held, factors, stencil, box, rising[surface, order])
+            top[surface, order] = bottom + box.height
 
     pairs = list(itertools.product(range(surfaces), range(orders)))
     in_threads(solve_single if single else solve_double, pairs)
+    if keep_gradient:
+        leaving = torch.from_numpy(rising).reshape(*rising.shape[:3], *cells[:-2], width)
+        above = torch.from_numpy(top)
+
+        def continue_order(order: int) -> None:
+            planes = solved.field[:, order] if keep_field else None
+            continue_above(problem, order, leaving[:, order], above[:, order], solved.gradient[:, order], planes)
+
+        in_threads(continue_order, [(order,) for order in range(orders)])
     return LatticeSolution(*(part.to(problem.fraction.device) for part in solved))
 
 

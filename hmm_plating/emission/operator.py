@@ -184,17 +184,22 @@ def bilinear(system: Operator, left: Tensor, leaving: Tensor) -> Tensor:
     return (by_population.to(torch.complex128) / system.weights).sum(-1)
 
 
+def drag(system: Operator) -> Tensor:
+    """What the motion of the metal adds to P C f in partly solid cells, complex (..., population, [z,] y, x)."""
+    push = system.per_population(-6 * system.weights * system.basis[:, 1])
+    return push * system.saturation.unsqueeze(-1 - system.dimensions)
+
+
 def motion(system: Operator) -> tuple[Tensor, Tensor]:
     """Source β, complex (..., population, [z,] y, x), and the constant of the load, complex (...,)."""
     push = system.per_population(6 * system.weights * system.basis[:, 1])
-    held = system.saturation.unsqueeze(-1 - system.dimensions)
     own = torch.arange(system.upstream.shape[-1], device=push.device)
     bounced = (system.upstream == own).unflatten(-1, (len(push), *system.wet.shape[-system.dimensions :]))
     links = push * (bounced & system.wet.unsqueeze(-1 - system.dimensions))
-    moved = -push * held
+    moved = drag(system)
     source = links + stream(system, moved)
     axes = tuple(range(-1 - system.dimensions, 0))
-    work = 2 * held.sum(axes) + (links**2 / system.per_population(6 * system.weights)).sum(axes)
+    work = 2 * system.saturation.sum(axes[1:]) + (links**2 / system.per_population(6 * system.weights)).sum(axes)
     return source, work + (bilinear(system, source, moved) + bilinear(system, links, moved)) / 3
 
 

@@ -84,7 +84,7 @@ def solve(
             field: faster where field or gradient are wanted or memory is short, slower for the load alone.
         initial_guess: `field` of a similar batch; float32 will do. The wave above a flat wall otherwise.
         keep_field: whether `field` is wanted, to start the next solve; torch.float32 for half the memory.
-        keep_gradient: whether `gradient` is wanted; the liquid above the metal is then solved for too.
+        keep_gradient: whether `gradient` is wanted; `field` then has the liquid above the highest metal too.
         dimensions: 2 or 3, those of a surface: a shape alone cannot tell (z, y, x) from a batch of (y, x), so surfaces
             are two-dimensional unless this says otherwise.
         backend: "numba", kernels on the CPU, or "torch", on the device of `solid_fraction`: slower on a CPU, the same

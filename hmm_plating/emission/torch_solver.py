@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emission.lanczos import correct_load
-from hmm_plating.emission.operator import operator, residual_and_load, sensitivity
+from hmm_plating.emission.open_liquid import continue_above
+from hmm_plating.emission.operator import collide, drag, operator, residual_and_load, sensitivity
 from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Problem, blank_solution
 from hmm_plating.emission.saturation import bubble
 
@@ -51,10 +52,18 @@ def solve_problem(
     flat = LatticeSolution(*(part.flatten(0, 1) if part.ndim > 1 else part for part in solution))
     pairs = torch.arange(solution.load.numel(), device=problem.fraction.device)
     populations = len(problem.lattice.weights) * problem.fraction[0].numel()
+    above = []
     for chunk in pairs.split(max(1, _POPULATIONS_AT_ONCE // populations)):
-        for whole, part in zip(flat, _solve(problem, accuracy, chunk, single, keep_field, keep_gradient), strict=True):
+        part, leaving = _solve(problem, accuracy, chunk, single, keep_field, keep_gradient)
+        for whole, of_chunk in zip(flat, part, strict=True):
             if len(whole):
-                whole[chunk] = part
+                whole[chunk] = of_chunk
+        above.append(leaving)
+    if keep_gradient:
+        rising, top = (torch.cat(parts).unflatten(0, solution.load.shape) for parts in zip(*above, strict=True))
+        for order in range(solution.load.shape[1]):
+            planes = solution.field[:, order] if keep_field else None
+            continue_above(problem, order, rising[:, order], top[:, order], solution.gradient[:, order], planes)
     return solution
 
 
@@ -65,14 +74,13 @@ def _solve(
     single: bool,
     keep_field: bool | torch.dtype,
     keep_gradient: bool,
-) -> LatticeSolution:
-    """Solution of some pairs, one leading dimension."""
+) -> tuple[LatticeSolution, tuple[Tensor, Tensor]]:
+    """Solution of some pairs, one leading dimension, with what leaves each box upwards and the row above it."""
     orders, device = len(problem.media), pairs.device
     surface, order = pairs // orders, pairs % orders
     whole = problem.fraction[surface]
     lowest, top = _occupied_rows(whole, problem.medium[surface])
     bottom = 0 if keep_gradient else int(lowest.min())
-    top = torch.full_like(top, whole.shape[-2]) if keep_gradient else top
     rows = slice(bottom, int(top.max()))
     fraction = whole[..., rows, :]
     solid = fraction > SOLID
@@ -123,13 +131,19 @@ def _solve(
         going = found.converged if single else torch.zeros_like(found.converged)
         left, part = left[going], part.take(going)
 
-    gradient = field[:0]
+    gradient, rising = field[:0], field[:0]
     if keep_gradient:
         change = sensitivity(system, cells.relaxation, field) * (1 + saturation_slope) - ghost_slope
         # a solid cell carries its liquid rigidly
         gradient = torch.where(solid, cells.relaxation[0] - 1, change) / problem.area
+        gradient = torch.nn.functional.pad(gradient, (0, 0, 0, whole.shape[-2] - gradient.shape[-2]))
+        # P C f has a population in the place of its opposite
+        leaving = (collide(system, field) + drag(system))[:, problem.lattice.downward]
+        highest = (top - 1 - bottom).reshape(-1, *(1,) * (field.ndim - 1))
+        rising = torch.take_along_dim(leaving, highest, -2).squeeze(-2)
     planes = _fill_rows(problem, field, whole, bottom, top) if keep_field else field[:0]
-    return LatticeSolution((load - ghosts) / problem.area, planes, gradient, count, error / problem.area, converged)
+    ended = LatticeSolution((load - ghosts) / problem.area, planes, gradient, count, error / problem.area, converged)
+    return ended, (rising, top)
 
 
 def _per_pair(values: Tensor, field: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def velocity_amplitude(
     a factor, the slip of half-way bounce-back: 1 + (kΔx)²/72, off by 0.04 % at eight cells per penetration depth.
 
     Args:
-        field: of `solve(..., keep_gradient=True)`, which solves the liquid above the metal too; populations
+        field: of `solve(..., keep_gradient=True)`, which has the liquid above the highest metal too; populations
             (..., overtone, 18, y, x), in three dimensions (..., overtone, 38, z, y, x).
         solid_fraction, spacing, overtones, electrolyte, resonator, layers, dimensions: those of that solve.
 
@@ -56,7 +56,7 @@ def velocity_amplitude(
             f"{expected[-1]} overtones in {dimensions} dimensions"
         )
     if cells[-2] > 1 and bool((field[..., -1, :] == field[..., -2, :]).all()):
-        raise InputError("field was not solved for above the metal: give solve keep_gradient=True")
+        raise InputError("field lacks the liquid above the metal: give solve keep_gradient=True")
     populations = torch.complex(*field.to(torch.float64).unflatten(-dimensions - 1, (2, -1)).unbind(-dimensions - 2))
     directions = torch.as_tensor(lattice.velocities.T, dtype=torch.complex128)
     momentum = torch.einsum("ci,...ik->...ck", directions, populations.flatten(-dimensions)).unflatten(-1, cells)

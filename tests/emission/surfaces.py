@@ -31,6 +31,16 @@ def random_surface(rows: int, width: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(np.clip(fraction + 0.3 * generator.random(fraction.shape), 0.02, 0.98))
 
 
+def gaussian_surface(rows: int, width: int, rms: float, correlation: float, seed: int) -> torch.Tensor:
+    """Gaussian heights about the middle of the box, correlation exp(−x²/correlation²), one row of liquid on top."""
+    count, per_cell = 8 * width, 8
+    wavenumber = 2 * np.pi * np.fft.rfftfreq(count, 1 / per_cell)
+    modes = np.fft.rfft(np.random.default_rng(seed).normal(size=count)) * np.exp(-((wavenumber * correlation) ** 2) / 8)
+    modes[0] = 0
+    height = np.fft.irfft(modes, count)
+    return columns(np.minimum(rows / 2 + rms * height / height.std(), rows - 1), rows, per_cell)
+
+
 def below_curve(curve: np.ndarray, rows: int, width: int) -> torch.Tensor:
     """Cell fractions on the right of a polyline x + iy [cells], which may overhang and wraps after `width` cells.
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from surfaces import random_surface
+from surfaces import gaussian_surface, random_surface
 
-from hmm_plating.emission import load_impedance, sauerbrey, solve
+from hmm_plating.emission import kanazawa_gordon, load_impedance, sauerbrey, solve
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
@@ -87,6 +87,20 @@ def test_error_stays_near_the_tolerance(tolerance):
     exact = solve(batch, SPACING, OVERTONES, WATER, QUARTZ, **TIGHT, keep_field=False).load
     excess = (exact - load_impedance(torch.zeros(1, 40), SPACING, OVERTONES, WATER, QUARTZ)).abs()
     assert ((load - exact).abs() < 3 * tolerance * excess).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "rms", "depth", "seed"), [(256, 32, 20, 0), (128, 24, 10, 26)])
+def test_a_load_that_pauses_is_not_taken_for_converged(width, rms, depth, seed):
+    """Loads of rough surfaces in tall boxes rest for tens of steps: here 10 and 2.2 % of the excess off."""
+    surface = gaussian_surface(256, width, rms, 8, seed)
+    spacing = WATER.penetration_depth(QUARTZ.angular_frequency(3)) / depth
+    loads = [
+        solve(surface, spacing, [3], WATER, QUARTZ, tolerance=t, absolute_tolerance=1e-12, keep_field=False).load
+        for t in (1e-2, 1e-5)
+    ]
+    excess = loads[1] - kanazawa_gordon([3], WATER, QUARTZ)
+    assert float((loads[0] - loads[1]).abs() / excess.abs()) < 1e-2
 
 
 def test_members_of_a_batch_do_not_touch():

@@ -9,7 +9,14 @@ take the type of the arrays, as a double would turn single precision into double
 and without the interpreter's lock: threads share pairs, never a pair, and the result does not depend on their number.
 """
 
-from hmm_plating.emission.kernels.entry import correct_load, differentiate, prepare_surface, solve_surface, unpack
+from hmm_plating.emission.kernels.entry import (
+    correct_load,
+    differentiate,
+    leave_top,
+    prepare_surface,
+    solve_surface,
+    unpack,
+)
 from hmm_plating.emission.kernels.lanczos import CONVERGED
 from hmm_plating.emission.kernels.layout import stencil
 from hmm_plating.emission.kernels.surface import Media
@@ -19,6 +26,7 @@ __all__ = [
     "Media",
     "correct_load",
     "differentiate",
+    "leave_top",
     "prepare_surface",
     "solve_surface",
     "stencil",

@@ -205,13 +205,20 @@ def collide_any(f, factors, g, lattice, work):
 
 
 @inlined
-def collide_block(f, factors, g, block, lattice, box, work):
-    """Flat g = C f of one block; returns fᵀ W⁻¹P C f. `work` (8 + planes, LANES)."""
-    left = work[8:].reshape(-1)
+def collide_alone(f, factors, g, lattice, work):
+    """g = C f of one block; returns fᵀ W⁻¹P C f. `work` (8, LANES)."""
     if lattice.weights.size != 9:
-        sr, si = collide_any(f[block], factors[block], left, lattice, work)
+        sr, si = collide_any(f, factors, g, lattice, work)
     else:
-        sr, si = collide_d2q9(f[block], factors[block], left, lattice)
+        sr, si = collide_d2q9(f, factors, g, lattice)
+    return sr, si
+
+
+@inlined
+def collide_block(f, factors, g, block, lattice, box, work):
+    """As `collide_alone`, with flat g. `work` (8 + planes, LANES)."""
+    left = work[8:].reshape(-1)
+    sr, si = collide_alone(f[block], factors[block], left, lattice, work)
     start = box.first + block * LANES
     for plane in range(g.shape[0]):
         target = g[plane, start : start + LANES]

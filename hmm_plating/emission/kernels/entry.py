@@ -11,12 +11,9 @@ from hmm_plating.compiled import inlined, kernel
 from hmm_plating.emission.kernels import gradient as gradients
 from hmm_plating.emission.kernels import lanczos, surface
 
-prepare_surface, correct_load, unpack, differentiate = (
-    kernel(part) for part in (surface.prepare_surface, lanczos.correct_load, surface.unpack, gradients.differentiate)
-)
-_prepare_surface, _correct_load, _unpack, _differentiate = (
-    inlined(part) for part in (surface.prepare_surface, lanczos.correct_load, surface.unpack, gradients.differentiate)
-)
+_PARTS = surface.prepare_surface, lanczos.correct_load, surface.unpack, surface.leave_top, gradients.differentiate
+prepare_surface, correct_load, unpack, leave_top, differentiate = (kernel(part) for part in _PARTS)
+_prepare_surface, _correct_load, _unpack, _leave_top, _differentiate = (inlined(part) for part in _PARTS)
 
 
 @kernel
@@ -37,6 +34,7 @@ def solve_surface(
     guess,
     field,
     gradient,
+    rising,
 ):
     """Load of one surface at one overtone in double precision.
 
@@ -45,18 +43,18 @@ def solve_surface(
         relative, absolute, most: as of `correct_load`.
         guess: (planes, z, y, x), field to start from, or of length 0.
         field: (planes, z, y, x), receives the solution, or of length 0 if it is not wanted.
-        gradient: complex (z, y, x), receives the gradient, for which no row is cropped, or of length 0.
+        gradient: complex (z, y, x), receives the gradient up to the top of the box, or of length 0.
+        rising: complex (lane, z, x), then receives what leaves the box upwards.
 
     Returns:
-        load per cell of area, applications, estimated error per cell of area, status.
+        load per cell of area, applications, estimated error per cell of area, status, rows up to the top of the box.
     """
-    crop, area = gradient.shape[0] == 0, fraction.shape[0] * fraction.shape[2]
-    bottom, box, links, wet, factors, start, residual, first_load, ghosts = _prepare_surface(
-        lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, crop, guess
+    area = fraction.shape[0] * fraction.shape[2]
+    bottom, box, links, wet, held, factors, start, residual, first_load, ghosts = _prepare_surface(
+        lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, guess
     )
     reference = flat_load * area + ghosts
-    keep = field.shape[0] > 0 or not crop
-    correction = np.zeros(residual.shape if keep else (0, 0))
+    keep = field.shape[0] > 0 or gradient.shape[0] > 0
     load, applications, estimate, status = _correct_load(
         lattice,
         box,
@@ -72,10 +70,11 @@ def solve_surface(
         relative,
         absolute,
         most,
-        correction,
+        start if keep else np.empty((0, 0)),
     )
     if field.shape[0] > 0:
-        _unpack(start, correction, 1.0, wet, lattice, box, bottom, field)
-    if not crop:
-        _differentiate(lattice, box, bottom, fraction, medium, media, threshold, start, correction, 1.0, gradient)
-    return (load - ghosts) / area, applications, estimate / area, status
+        _unpack(start, wet, lattice, box, bottom, field)
+    if gradient.shape[0] > 0:
+        _differentiate(lattice, box, bottom, fraction, medium, media, threshold, start, gradient)
+        _leave_top(start, held, factors, lattice, box, rising)
+    return (load - ghosts) / area, applications, estimate / area, status, bottom + box.height

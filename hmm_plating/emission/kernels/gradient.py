@@ -7,20 +7,17 @@ from hmm_plating.emission.kernels.layout import LANES, place_of
 
 
 @inlined
-def slope_of_saturation(start, x, unit, saturation, relaxation, lattice, block, lane):
+def slope_of_saturation(f, saturation, relaxation, lattice, block, lane):
     """∂Z/∂B of a cell, 2 − 4 j_x + ⅓ fᵀW⁻¹P ∂C/∂B f, through its moments."""
     half = lattice.weights.size
     momentum, even, odd = relaxation[0], relaxation[1], relaxation[2]
-    density = complex(start[block, lane], start[block, half * LANES + lane])
-    density += unit * complex(x[block, lane], x[block, half * LANES + lane])
+    density = complex(f[block, lane], f[block, half * LANES + lane])
     even_square = lattice.inverse_weights[0] * density * density
     odd_square = flow_x = flow_y = flow_z = 0.0j
     for i in range(1, half, 2):
         at, imaginary = i * LANES + lane, (half + i) * LANES + lane
-        forth = complex(start[block, at], start[block, imaginary])
-        forth += unit * complex(x[block, at], x[block, imaginary])
-        back = complex(start[block, at + LANES], start[block, imaginary + LANES])
-        back += unit * complex(x[block, at + LANES], x[block, imaginary + LANES])
+        forth = complex(f[block, at], f[block, imaginary])
+        back = complex(f[block, at + LANES], f[block, imaginary + LANES])
         both, difference = forth + back, forth - back
         density += both
         flow_x += lattice.cx[i] * difference
@@ -34,15 +31,16 @@ def slope_of_saturation(start, x, unit, saturation, relaxation, lattice, block, 
     return 2 - 4 * flow_x + change / 3
 
 
-def differentiate(lattice, box, bottom, fraction, medium, media, threshold, start, x, unit, gradient):
-    """∂(load per cell of area)/∂fraction into `gradient`, complex (z, y, x), of the field f₀ + unit x.
+def differentiate(lattice, box, bottom, fraction, medium, media, threshold, f, gradient):
+    """∂(load per cell of area)/∂fraction into `gradient`, complex (z, y, x), of the solved field f in blocks.
 
-    A solid cell carries its liquid rigidly. Arguments as in `prepare_surface` and `correct_load`.
+    A solid cell carries its liquid rigidly. Rows above the box are left as they are. Arguments as in `prepare_surface`.
     """
     depth, rows, width = fraction.shape
     area = depth * width
+    last, of, held, held_slope, ghost, ghost_slope = -1.0, -1, 0.0j, 0.0j, 0.0j, 0.0j
     for z in range(depth):
-        for y in range(rows):
+        for y in range(min(bottom + box.height, rows)):
             for column in range(width):
                 e = fraction[z, y, column]
                 kind = medium[z, y, column]
@@ -50,18 +48,16 @@ def differentiate(lattice, box, bottom, fraction, medium, media, threshold, star
                     gradient[z, y, column] = (media.relaxation[kind, 0] - 1) / area
                     continue
                 # derivatives of the calibration polynomials e + e(1 − e)s and e(1 − e)g
-                saturation_terms, ghost_terms = media.saturation[kind], media.ghost[kind]
-                held = held_slope = ghost = ghost_slope = 0.0j
-                centred = 2 * e - 1
-                for j in range(saturation_terms.size - 1, -1, -1):
-                    held_slope = held_slope * centred + held
-                    held = held * centred + saturation_terms[j]
-                    ghost_slope = ghost_slope * centred + ghost
-                    ghost = ghost * centred + ghost_terms[j]
-                bubble = e * (1 - e)
+                centred, bubble = 2 * e - 1, e * (1 - e)
+                if e != last or kind != of:  # many cells of liquid follow each other
+                    last, of, held, held_slope, ghost, ghost_slope = e, kind, 0.0j, 0.0j, 0.0j, 0.0j
+                    saturation_terms, ghost_terms = media.saturation[kind], media.ghost[kind]
+                    for j in range(saturation_terms.size - 1, -1, -1):
+                        held_slope = held_slope * centred + held
+                        held = held * centred + saturation_terms[j]
+                        ghost_slope = ghost_slope * centred + ghost
+                        ghost = ghost * centred + ghost_terms[j]
                 block, lane = place_of(z, y - bottom, column, box)
-                change = slope_of_saturation(
-                    start, x, unit, e + bubble * held, media.relaxation[kind], lattice, block, lane
-                )
+                change = slope_of_saturation(f, e + bubble * held, media.relaxation[kind], lattice, block, lane)
                 change *= 1 - centred * held + 2 * bubble * held_slope
                 gradient[z, y, column] = (change + centred * ghost - 2 * bubble * ghost_slope) / area

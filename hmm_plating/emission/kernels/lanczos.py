@@ -22,28 +22,25 @@ CONVERGED, NOT_CONVERGED = 0, 1
 
 
 @inlined
-def follow(x, p, u, v, i, turn_u, eta_u, turn_v, eta_v, length_p, length_u, work):
+def follow(x, p, u, v, i, turn_u, eta_u, turn_v, eta_v, length_p, length_u):
     """Of population i in one block: directions p_u = turn_u p + η_u u, p_v = turn_v p_u + η_v v; the field x gets those
-    before p_v, which stays in p. `work` (2, LANES). In loops that write one array: those vectorise.
+    before p_v, which stays in p. Each a sum over the vectors.
     """
     real, half = x.dtype.type, x.size // (2 * LANES)
-    ar, ai, br, bi = real(turn_u.real), real(turn_u.imag), real(eta_u.real), real(eta_u.imag)
-    cr, ci, dr, di = real(turn_v.real), real(turn_v.imag), real(eta_v.real), real(eta_v.imag)
-    lr, li, mr, mi = real(length_p.real), real(length_p.imag), real(length_u.real), real(length_u.imag)
-    qr, qi = work[0], work[1]
+    of_p, of_u, from_p, from_u = length_p + length_u * turn_u, length_u * eta_u, turn_v * turn_u, turn_v * eta_u
+    lr, li, mr, mi = real(of_p.real), real(of_p.imag), real(of_u.real), real(of_u.imag)
+    ar, ai, br, bi = real(from_p.real), real(from_p.imag), real(from_u.real), real(from_u.imag)
+    cr, ci = real(eta_v.real), real(eta_v.imag)
     pr, pi = planes_of(p, i, half)
     ur, ui = planes_of(u, i, half)
     vr, vi = planes_of(v, i, half)
     xr, xi = planes_of(x, i, half)
     for k in range(LANES):
-        qr[k] = ar * pr[k] - ai * pi[k] + br * ur[k] - bi * ui[k]
-        qi[k] = ar * pi[k] + ai * pr[k] + br * ui[k] + bi * ur[k]
-    for k in range(LANES):
-        xr[k] += lr * pr[k] - li * pi[k] + mr * qr[k] - mi * qi[k]
-        xi[k] += lr * pi[k] + li * pr[k] + mr * qi[k] + mi * qr[k]
-    for k in range(LANES):
-        pr[k] = cr * qr[k] - ci * qi[k] + dr * vr[k] - di * vi[k]
-        pi[k] = cr * qi[k] + ci * qr[k] + dr * vi[k] + di * vr[k]
+        a, b, c, d = pr[k], pi[k], ur[k], ui[k]
+        xr[k] += lr * a - li * b + mr * c - mi * d
+        xi[k] += lr * b + li * a + mr * d + mi * c
+        pr[k] = ar * a - ai * b + br * c - bi * d + cr * vr[k] - ci * vi[k]
+        pi[k] = ar * b + ai * a + br * d + bi * c + cr * vi[k] + ci * vr[k]
 
 
 @inlined
@@ -98,7 +95,7 @@ def correct_load(
         excess_reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
         most: upper limit of operator applications.
-        x: 0 in blocks, receives A⁻¹ r₀ / unit; of length 0 if it is not wanted: the load needs none.
+        x: blocks to which A⁻¹ r₀ / unit is added; of length 0 if it is not wanted: the load needs none.
 
     Returns:
         load (lattice units, summed over the area), applications, estimated error of the load, status.
@@ -131,7 +128,7 @@ def correct_load(
             for i in range(half):
                 if even:  # two steps at once, half the traffic; p is p_{k−2}, whose 1/pivot is known by now
                     at = x[block], p[block], previous[block], v[block], i
-                    follow(*at, former_turn, former_eta, turn, eta, waiting, 1 / pivot, scratch)
+                    follow(*at, former_turn, former_eta, turn, eta, waiting, 1 / pivot)
                 alpha += advance(v, previous, g, wet, block, i, lattice, box, scale, beta)
         alpha /= norm
         applications += 1
@@ -149,7 +146,7 @@ def correct_load(
             add(previous[block], -alpha, v[block])
             norm += collide_block(previous, factors, g, block, lattice, box, scratch)
         v, previous = previous, v
-        window = 8 + step // 4
+        window = max(8 + step // 4, 4 + step // 3)
         if step >= window:
             estimate = 0.0
             for past in range(step - window, step):
@@ -163,7 +160,7 @@ def correct_load(
         if steps % 2 == 1:
             for i in range(half):
                 at = x[block], p[block], previous[block], previous[block], i
-                follow(*at, former_turn, former_eta, 0.0j, 0.0j, waiting, 1 / pivot, scratch)
+                follow(*at, former_turn, former_eta, 0.0j, 0.0j, waiting, 1 / pivot)
         else:
             add(x[block], waiting, p[block])
     return load, applications, estimate, status

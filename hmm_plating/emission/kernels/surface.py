@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hmm_plating.compiled import inlined
-from hmm_plating.emission.kernels.collision import collide_all, set_factors
+from hmm_plating.emission.kernels.collision import collide_all, collide_alone, set_factors
 from hmm_plating.emission.kernels.layout import LANES, box_of, find_links, place_of
 from hmm_plating.emission.kernels.streaming import bilinear, fill_ghosts, pull, workspace
 
@@ -99,7 +99,7 @@ def motion(lattice, held, links, wet, g, source, box, reflection, fourier, work)
     return load
 
 
-def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, crop, guess):
+def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflection, fourier, threshold, guess):
     """Set up one surface at one overtone between the rows that hold its roughness, in double precision.
 
     Args:
@@ -110,13 +110,13 @@ def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflecti
         wave: populations of the plane shear wave, complex (population,); wavenumber: its kΔx.
         reflection, fourier: as in `correct_load`.
         threshold: fraction above which a cell is solid.
-        crop: leave out the liquid rows above the surface.
         guess: (planes, z, y, x), field to start from, or of length 0.
 
     Returns:
         bottom: lowest row solved for.
         box: Box; links: as `find_links`.
         wet: 1 in liquid or partly solid cells, blocks (LANES).
+        held: saturation B, real and imaginary part, blocks (2 LANES).
         factors: K/2, O/2 and M of `collision`, blocks (6 LANES).
         start: initial field f₀, residual: r₀ = β − A f₀, blocks (planes LANES).
         load: corrected load of f₀; ghosts: the part of it that is ghost liquid, both summed over the area.
@@ -124,8 +124,6 @@ def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflecti
     depth, rows, width = fraction.shape
     half = lattice.weights.size
     bottom, top = occupied_rows(fraction, medium, threshold)
-    if not crop:
-        top = max(top, rows)
     height = top - bottom
     inside, filling = np.zeros((depth, height, width)), np.zeros((depth, height, width), np.int64)
     for z in range(depth):
@@ -175,11 +173,11 @@ def prepare_surface(lattice, fraction, medium, media, wave, wavenumber, reflecti
         for k in range(arriving.size):
             residual[block, k] += arriving[k] - start[block, k]
     load += bilinear(residual, g, lattice, box) / 3
-    return bottom, box, links, wet, factors, start, residual, load, ghosts
+    return bottom, box, links, wet, held, factors, start, residual, load, ghosts
 
 
-def unpack(start, x, unit, wet, lattice, box, bottom, field):
-    """Field f₀ + unit x into (planes, z, y, x): solid cells move with the crystal, rows above the box as its last."""
+def unpack(f, wet, lattice, box, bottom, field):
+    """Blocks f into (planes, z, y, x): solid cells move with the crystal, rows above the box as its last."""
     half, width = lattice.weights.size, field.shape[3]
     for plane in range(field.shape[0]):
         i = plane % half
@@ -195,6 +193,21 @@ def unpack(start, x, unit, wet, lattice, box, bottom, field):
                     block, lane = place_of(z, row, column, box)
                     at, count = plane * LANES + lane, min(LANES - lane, width - column)
                     for k in range(count):
-                        value = start[block, at + k] + unit * x[block, at + k]
-                        to[column + k] = value + (1 - wet[block, lane + k]) * rigid
+                        to[column + k] = f[block, at + k] + (1 - wet[block, lane + k]) * rigid
                     column += count
+
+
+def leave_top(f, held, factors, lattice, box, rising):
+    """Populations that leave the box upwards into `rising`, complex (lane, z, x), of the solved field f in blocks."""
+    half, of = lattice.weights.size, -1
+    work, left = np.empty((8, LANES)), np.empty(2 * half * LANES)
+    for z in range(box.depth):
+        for x in range(box.width):
+            block, at = place_of(z, box.height - 1, x, box)
+            if block != of:
+                collide_alone(f[block], factors[block], left, lattice, work)
+                of = block
+            for lane in range(lattice.upward.size):
+                i = lattice.upward[lane]
+                moved = 6.0 * lattice.weights[i] * lattice.cx[i] * complex(held[block, at], held[block, LANES + at])
+                rising[lane, z, x] = complex(left[i * LANES + at], left[(half + i) * LANES + at]) + moved

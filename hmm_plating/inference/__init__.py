@@ -11,6 +11,7 @@ from hmm_plating.inference.fixed_lag import LagWindow, fixed_lag_smoothing
 from hmm_plating.inference.forecast import forecast
 from hmm_plating.inference.genealogy import Genealogy, evidence_variance, mean_variance, surviving_lineages
 from hmm_plating.inference.laplace_proposal import LaplaceProposal
+from hmm_plating.inference.likelihood_free_vi import LFVI
 from hmm_plating.inference.linear_gaussian import PartiallyObservedNormal, observation_distribution, predict, update
 from hmm_plating.inference.liu_west import liu_west
 from hmm_plating.inference.optimal_transport import OptimalTransport
@@ -25,6 +26,7 @@ from hmm_plating.inference.smc2 import SMC2
 from hmm_plating.inference.tempering import Tempering
 
 __all__ = [
+    "LFVI",
     "PMMH",
     "SMC2",
     "Calibration",

@@ -4,8 +4,8 @@
     python benchmarks/likelihood_free_vi.py two-moons --seeds 1 --observations 1
 
 Gaussian linear: KL(q ‖ p) [nats] to the exact posterior. Two moons: sbibm's classifier two-sample test (C2ST, .5 is
-indistinguishable), mean over classifier seeds, against the reference posterior of the `sbibm` wheel, which is put into a
-cache and read as a zip file, never installed; and the part of the draws in the smaller of the two modes.
+indistinguishable), mean over classifier seeds, against the reference posterior in the `sbibm` wheel, which is put into
+a cache and read as a zip file, never installed; and the part of the draws in the smaller of the two modes.
 """
 
 from __future__ import annotations

@@ -72,24 +72,29 @@ def pareto_k(log_weights: Tensor) -> float:
 
 
 @torch.no_grad()
-def simulated_ranks(
-    log_ratio: LogRatio, data: Tensor, parameters: Tensor, pool: Tensor, observed: Tensor
-) -> tuple[NDArray[np.floating], float]:
-    """Ranks (S, d) of `parameters` given `data` among `pool`, all draws of the same proposal; and the surprise."""
+def simulated_ranks(log_ratio: LogRatio, data: Tensor, parameters: Tensor, pool: Tensor) -> NDArray[np.floating]:
+    """Ranks (S, d) of `parameters` given `data` among `pool`, all of them draws of the same proposal."""
     data, parameters, pool = data[:_CHECKED], parameters[:_CHECKED], pool[:_POOL]
+    weights = _log_likelihoods(log_ratio, data, pool).softmax(-1)
+    below = (pool[None] < parameters[:, None]).to(weights.dtype)
+    return torch.einsum("sj,sjd->sd", weights, below).clamp(0, 1).numpy()
 
-    def log_weights(points: Tensor) -> Tensor:
-        return torch.stack([log_ratio.log_likelihood(point[None], pool) for point in points])
 
-    def log_density(weights: Tensor, points: Tensor) -> Tensor:
-        return torch.logsumexp(weights, -1) - 0.5 * points.square().sum(-1)
+@torch.no_grad()
+def surprise(log_ratio: LogRatio, data: Tensor, pool: Tensor, observed: Tensor) -> float:
+    """Part of simulated data (S, k) with a lower density than the least probable observation (N, k), times N."""
 
-    simulated = log_weights(data)
-    below = (pool[None] < parameters[:, None]).to(simulated.dtype)
-    ranks = torch.einsum("sj,sjd->sd", simulated.softmax(-1), below)
-    densities, at = log_density(simulated, data), log_density(log_weights(observed), observed)
-    lower = (1 + (densities[:, None] <= at).sum(0)) / (1 + len(densities))
-    return ranks.clamp(0, 1).numpy(), min(1.0, float(lower.min()) * len(observed))
+    def log_density(points: Tensor) -> Tensor:
+        likelihoods = _log_likelihoods(log_ratio, points, pool[:_POOL])
+        return torch.logsumexp(likelihoods, -1) - 0.5 * points.square().sum(-1)
+
+    simulated = log_density(data[:_POOL])
+    lower = (1 + (simulated[:, None] <= log_density(observed)).sum(0)) / (1 + len(simulated))
+    return min(1.0, float(lower.min()) * len(observed))
+
+
+def _log_likelihoods(log_ratio: LogRatio, data: Tensor, pool: Tensor) -> Tensor:
+    return torch.stack([log_ratio.log_likelihood(point[None], pool) for point in data])
 
 
 def rank_summary(ranks: NDArray[np.floating]) -> tuple[float, float]:
@@ -107,10 +112,10 @@ def cautions(d: Diagnostics) -> list[str]:
             f"the ratio is not calibrated: held-out loss {d.ratio.held_out_loss:.4f} where its own probabilities imply "
             f"{d.ratio.expected_loss:.4f}; use more simulations or ratio steps, or a wider network"
         )
-    if d.pareto_k > 0.7:
+    if d.pareto_k > 0.7 or d.effective_sample_size < 0.5:
         found.append(
-            f"the guide does not fit what the ratio says: Pareto k {d.pareto_k:.2f} > 0.7; use a richer guide "
-            "or more guide steps"
+            f"the guide does not fit what the ratio says: Pareto k {d.pareto_k:.2f} (trusted below 0.7), effective "
+            f"sample size {d.effective_sample_size:.0%} of the draws; use a richer guide or more guide steps"
         )
     if d.missed_mass > 0.05:
         found.append(
@@ -122,7 +127,7 @@ def cautions(d: Diagnostics) -> list[str]:
             f"posteriors of simulated data near the fit are off: their 90 % intervals cover {d.coverage:.0%} "
             f"(uniform ranks: p = {d.rank_p_value:.1g}); use more simulations"
         )
-    if d.surprise < 0.002:
+    if d.surprise < 0.005:
         found.append(
             "the observation lies outside of what the simulator gives near the fit, so that the ratio there is an "
             "extrapolation: the model does not explain it, or the prior excludes what would"

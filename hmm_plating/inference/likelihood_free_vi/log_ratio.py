@@ -16,6 +16,7 @@ from hmm_plating.inference.likelihood_free_vi.local_guide import LocalGuide
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 
 _CHUNK = 2**18
+LOCAL_DRAWS = 8
 
 
 class LogRatio(nn.Module):
@@ -58,9 +59,9 @@ class LogRatio(nn.Module):
         return self(y, self.draw_local(y, beta), beta)
 
     @torch.no_grad()
-    def log_likelihood(self, data: Tensor, parameters: Tensor, local_draws: int = 16) -> Tensor:
+    def log_likelihood(self, data: Tensor, parameters: Tensor) -> Tensor:
         """Σ_m log p(x_m | β_s) − log q(x_m), local latents integrated by importance sampling: (S,)."""
-        draws = local_draws if self.local_guide is not None else 1
+        draws = LOCAL_DRAWS if self.local_guide is not None else 1
         rows = max(1, _CHUNK // (len(data) * draws))
         totals = []
         for chunk in parameters.split(rows):

@@ -33,12 +33,14 @@ class Prior:
     Attributes:
         program: Pyro program without arguments that draws all parameters.
         sizes: number of unconstrained coordinates of each site, in the order of the program.
+        shapes: of one draw of each site.
         plate_dim: the dimension of the batch, left of the plates of the program.
         single: the prior is one distribution, whose draws are handed on as a tensor.
     """
 
     program: Callable[[], Any]
     sizes: dict[str, int]
+    shapes: dict[str, torch.Size]
     plate_dim: int
     single: bool
 
@@ -63,7 +65,8 @@ class Prior:
                 raise InputError("prior: the program draws no parameter")
             nesting = max(_check_site(name, site) for name, site in sites.items())
             sizes = {name: biject_to(site["fn"].support).inv(site["value"]).numel() for name, site in sites.items()}
-            built = cls(program, sizes, -1 - nesting, single)
+            shapes = {name: site["value"].shape for name, site in sites.items()}
+            built = cls(program, sizes, shapes, -1 - nesting, single)
             if not torch.isfinite(built.log_prob(built.sample(16))).all():
                 raise InputError("prior: its density is not finite at its own draws: use a proper, continuous one")
         return built
@@ -90,8 +93,10 @@ class Prior:
 
     def parameters(self, unconstrained: Tensor) -> Parameters:
         """What simulators take: {site: (count, …)}, or the tensor itself where the prior is one distribution."""
+        count = len(unconstrained)
         values = {
-            name: site["value"] for name, site in self._run(len(unconstrained), self._split(unconstrained)).items()
+            name: site["value"].reshape(count, *self.shapes[name])
+            for name, site in self._run(count, self._split(unconstrained)).items()
         }
         return next(iter(values.values())) if self.single else values
 

@@ -68,7 +68,9 @@ class RatioNetwork(nn.Module):
         constant = log_determinant - 0.5 * data.shape[-1] * math.log(2 * math.pi)
         distance = residual.square().sum(-1)
         # Where no Gaussian data are, grow slowly: a single simulation far from the regression would rule the loss.
-        distance = torch.where(distance > self.reach, self.reach * (1 + (distance / self.reach).log()), distance)
+        distance = torch.where(
+            distance > self.reach, self.reach * (1 + (distance.clamp(min=self.reach) / self.reach).log()), distance
+        )
         gaussian = constant - 0.5 * distance
         return gaussian + self.correction(torch.cat([data, residual, parameters], -1))[..., 0]
 

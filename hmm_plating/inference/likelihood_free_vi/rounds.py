@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.inference.likelihood_free_vi.diagnostics import Diagnostics, pareto_k, rank_summary, simulated_ranks
+from hmm_plating.inference.likelihood_free_vi.diagnostics import (
+    Diagnostics,
+    pareto_k,
+    rank_summary,
+    simulated_ranks,
+    surprise,
+)
 from hmm_plating.inference.likelihood_free_vi.fit_guide import (
     Weighted,
     climb,
@@ -23,7 +29,7 @@ from hmm_plating.inference.likelihood_free_vi.fit_guide import (
 )
 from hmm_plating.inference.likelihood_free_vi.fit_ratio import Pairs, RatioFit, fit_ratio
 from hmm_plating.inference.likelihood_free_vi.guides import Guide
-from hmm_plating.inference.likelihood_free_vi.log_ratio import LogRatio
+from hmm_plating.inference.likelihood_free_vi.log_ratio import LOCAL_DRAWS, LogRatio
 from hmm_plating.inference.likelihood_free_vi.prior import Prior
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 from hmm_plating.inference.likelihood_free_vi.reference import Reference
@@ -31,6 +37,7 @@ from hmm_plating.inference.likelihood_free_vi.simulations import Simulations, si
 
 _PRIOR_DRAWS = 20_000
 _WEIGHTED = 10_000
+_EVALUATIONS = 400_000
 _LEAST_SIZE = 0.03
 _HELD_OUT = 0.1
 _LEAST_STEPS = 0.15
@@ -178,11 +185,14 @@ def next_state(
         log_ratio.local_guide.requires_grad_(True)
     observed = reference.whiten(problem.points)
 
+    evaluations = len(observed) * (LOCAL_DRAWS if problem.local else 1)
+
     def log_likelihood(v: Tensor) -> Tensor:
         return log_ratio.log_likelihood(observed, v)
 
     def weighted_draws(guides: Sequence[Guide]) -> Weighted:
-        return weigh(guides, problem.prior_draws, problem.log_prior, log_likelihood, _WEIGHTED, _LEAST_SIZE)
+        count = min(_WEIGHTED, max(1000, _EVALUATIONS // evaluations))
+        return weigh(guides, problem.prior_draws, problem.log_prior, log_likelihood, count, _LEAST_SIZE)
 
     guide = _copy(None if state is None else state.guide, guide_family(problem.prior.size))
     final = number == len(problem.sizes) - 1
@@ -227,10 +237,8 @@ def diagnose(state: State, problem: Problem, log_weight: Tensor) -> Diagnostics:
     v = ((state.simulations.parameters - problem.location) / problem.scale).float()
     mine = state.simulations.round == last
     checked = mine & state.held_out
-    ranks, surprise = simulated_ranks(
-        state.log_ratio, state.reference.whiten(state.simulations.data[checked]), v[checked],
-        v[mine & ~state.held_out], observed,
-    )  # fmt: skip
+    data = state.reference.whiten(state.simulations.data)
+    ranks = simulated_ranks(state.log_ratio, data[checked], v[checked], v[mine & ~state.held_out])
     p_value, coverage = rank_summary(ranks)
     with torch.no_grad():
         spread = float(state.log_ratio.log_likelihood(observed, state.guide.sample(1000)).std())
@@ -245,7 +253,7 @@ def diagnose(state: State, problem: Problem, log_weight: Tensor) -> Diagnostics:
         rank_p_value=p_value,
         coverage=coverage,
         missed_mass=info.missed_mass,
-        surprise=surprise,
+        surprise=surprise(state.log_ratio, data[mine], v[mine], observed),
         temperature=info.temperature,
         failed=sum(i.failed for i in state.infos) / state.attempted,
     )

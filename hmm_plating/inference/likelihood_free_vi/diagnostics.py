@@ -12,10 +12,8 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
-import arviz
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -60,15 +58,6 @@ class Diagnostics(NamedTuple):
     surprise: float
     temperature: float
     failed: float
-
-
-def pareto_k(log_weights: Tensor) -> float:
-    """k̂ of the generalised Pareto distribution fitted to the largest weights."""
-    if float(log_weights.std()) < 1e-6:
-        return -np.inf
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return float(arviz.psislw(log_weights.double().numpy())[1])
 
 
 @torch.no_grad()

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from hmm_plating.inference.likelihood_free_vi.frame import Frame
 
+_ITERATIONS = 50
+
 
 class Guide(nn.Module):
     """A family: its affine map, its draws and its density.
@@ -85,13 +87,25 @@ class MixtureGuide(Guide):
         self.lower = nn.Parameter(torch.zeros(components, size, size))
 
     def standardise(self, draws: Tensor) -> None:
-        """Place the components at draws of the target (S, d), each half as wide as all of them."""
+        """Fit the mixture to draws of the target (S, d) by expectation maximisation (Dempster, Laird, Rubin 1977)."""
         super().standardise(draws)
+        standard = self.frame.inverse(draws)
+        count, size = standard.shape
         with torch.no_grad():
             self.logits.zero_()
-            chosen = draws[torch.randperm(len(draws))[: len(self.logits)]]
-            self.locations.copy_(self.frame.inverse(chosen))
-            self.lower.copy_(math.log(0.5) * torch.eye(draws.shape[-1]))
+            self.locations.copy_(standard[torch.randperm(count)[: len(self.logits)]])
+            self.lower.copy_(math.log(0.5) * torch.eye(size))
+            for _ in range(_ITERATIONS):
+                joint = self._components().log_prob(standard[:, None, :]) + self.logits.log_softmax(0)
+                share = joint.softmax(-1) + 1e-6
+                total = share.sum(0)
+                means = (share.T @ standard) / total[:, None]
+                offsets = standard[:, None, :] - means
+                covariance = torch.einsum("sk,ski,skj->kij", share, offsets, offsets) / total[:, None, None]
+                factor = torch.linalg.cholesky(covariance + 1e-6 * torch.eye(size))
+                self.logits.copy_(total.log())
+                self.locations.copy_(means)
+                self.lower.copy_(factor.tril(-1) + torch.diag_embed(factor.diagonal(dim1=-2, dim2=-1).log()))
 
     def forward(self, count: int) -> tuple[Tensor, Tensor]:
         components = len(self.logits)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hmm_plating.inference.calibration import pareto_k
 from hmm_plating.inference.likelihood_free_vi.diagnostics import (
     Diagnostics,
-    pareto_k,
     rank_summary,
     simulated_ranks,
     surprise,
@@ -41,6 +41,7 @@ _EVALUATIONS = 400_000
 _LEAST_SIZE = 0.03
 _HELD_OUT = 0.1
 _LEAST_STEPS = 0.15
+_EVEN = 1e-6
 _STAGES = 5
 _ENOUGH = 0.8
 _CLIMBING_RATE = 0.2
@@ -245,7 +246,7 @@ def diagnose(state: State, problem: Problem, log_weight: Tensor) -> Diagnostics:
     normalised = log_weight.log_softmax(0)
     return Diagnostics(
         ratio=RatioFit(*(getattr(info, name) for name in RatioFit._fields)),
-        pareto_k=pareto_k(log_weight),
+        pareto_k=float(pareto_k(log_weight)) if float(log_weight.std()) > _EVEN else -math.inf,
         effective_sample_size=float(torch.exp(-torch.logsumexp(2 * normalised, 0))) / len(log_weight),
         log_ratio_spread=spread,
         log_weight_spread=float(log_weight.std()),

@@ -31,7 +31,6 @@ from hmm_plating.inference.program import Program
 from hmm_plating.inference.random_stream import random_stream
 from hmm_plating.inference.resampling import take
 from hmm_plating.inference.series import entry_at, require_length
-from hmm_plating.inference.step_sites import step_sites
 from hmm_plating.inference.weighting import weigh
 
 PAIRS = 200_000  # of an old and a new particle in one call of the model: bounds the memory
@@ -158,8 +157,10 @@ def _kept_sites(
     particle_filter: ParticleFilter, old: Mapping[str, Tensor], args: tuple[Any, ...], where: str
 ) -> dict[str, _Kept]:
     """Where the step keeps what it draws, found by running it once."""
-    state = {name: value.clone() for name, value in old.items()}
-    drawn = step_sites(copy.copy(particle_filter.model), state, args, particle_filter.max_plate_nesting)
+    count = len(next(iter(old.values())))
+    program = Program(particle_filter.model, "step", args, count, particle_filter.max_plate_nesting, where)
+    state = program.copy(old)
+    drawn = program.rehearsal().run(state)
     sites = {}
     for name, site in drawn.items():
         if site["is_observed"]:

@@ -19,10 +19,10 @@ from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
 from hmm_plating.inference.filter_state import FilterState
 from hmm_plating.inference.particle_filter import ParticleFilter
+from hmm_plating.inference.program import Program
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
 from hmm_plating.inference.resampling import systematic
 from hmm_plating.inference.series import entry_at, series_length
-from hmm_plating.inference.step_sites import step_sites
 
 
 def forecast(
@@ -100,7 +100,8 @@ def _drawn(
 ) -> dict[str, Any]:
     """Sites of one step of the model, which changes `particles`."""
     try:
-        return step_sites(particle_filter.model, particles, args, particle_filter.max_plate_nesting)
+        nesting, count = particle_filter.max_plate_nesting, len(next(iter(particles.values())))
+        return Program(particle_filter.model, "step", args, count, nesting, where).run(particles)
     except (TypeError, AttributeError, KeyError) as error:
         raise InputError(
             f"{where}: the model cannot do without an observation ({type(error).__name__}: {error}): its step must "

@@ -11,6 +11,16 @@ VISCOSITY = 3.14e-3  # Pa s, used where the recording does not tell
 
 GRID = hp.Grid(width=512e-9, height=256e-9, spacing=4e-9, interface_width=16e-9, coarsening=2)
 
+# of Zn²⁺; sulfate carries about half of the current
+TRANSPORT = hp.Transport(
+    concentration=2000.0,  # mol/m³
+    # 7.0e-10 at infinite dilution (CRC Handbook), times the ratio of water's viscosity to this bath's
+    diffusivity=2.0e-10,
+    layer_thickness=150e-6,  # an assumption: natural convection at an upright electrode leaves 100 to 300 µm
+    conductivity=5.0,  # S/m, an estimate: zinc sulfate has its highest, about 5, at this concentration
+    resolved=False,  # within the box c̃ varies by less than 0.1 % at 10 A/m²
+)
+
 SURFACE = {
     # islands 100 to 600 nm apart carry enough electrolyte along to explain Δf and ΔD of such films
     "nucleation_density": hp.Wandering(dist.LogNormal(math.log(1 / 240e-9**2), 0.8), correlation_time=300.0),
@@ -33,6 +43,7 @@ def plating_model(recording):
         viscosity=VISCOSITY,
         grid=GRID,
         parameters=SURFACE,
+        transport=TRANSPORT,
         instrument=INSTRUMENT,
     )
 

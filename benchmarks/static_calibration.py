@@ -1,0 +1,111 @@
+"""Does the posterior of a frozen surface cover the truth as often as it says, and how wide is it predicted to be?
+
+    python benchmarks/static_calibration.py abc|vi [--surfaces 200] [--simulations 2000] [--jobs 2] [--output RANKS.nc]
+
+Copper of 80 nm, rough as a Gaussian random field with a period of 384 nm, under water, seen at six overtones with the
+noise of a bench instrument (1.5 Hz in Δf_n/n, 0.2e-6 in ΔD_n). Surfaces are drawn from the prior, and each is inferred
+alone. Jobs share the surfaces among processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+
+import hmm_plating as hp
+from hmm_plating.inference import Calibration, simulation_based_calibration
+
+OVERTONES = (3, 5, 7, 9, 11, 13)
+
+
+def number(value: float) -> torch.Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+PROBLEM = hp.StaticSurface(
+    parameters={
+        "mean_height": dist.LogNormal(number(math.log(80e-9)), 0.1),
+        "root_mean_square_height": dist.LogNormal(number(math.log(12e-9)), 0.3),
+        "correlation_length": dist.LogNormal(number(math.log(40e-9)), 0.3),
+    },
+    surface=partial(hp.morphology.gaussian_surface, shape=(28, 48), interface_width=16e-9, spacing=8e-9),
+    spacing=8e-9,
+    interface_width=16e-9,
+    overtones=OVERTONES,
+    electrolyte=hp.Electrolyte(997.05, 0.89e-3),
+    resonator=hp.Resonator(),
+    metal=hp.Metal.copper(),
+    frequency_noise=tuple(1.5 * order for order in OVERTONES),
+    dissipation_noise=(0.2e-6,) * len(OVERTONES),
+    tolerance=1e-2,
+)
+
+
+def simulate(truth: dict[str, torch.Tensor]) -> torch.Tensor:
+    return PROBLEM.simulator({name: value[None] for name, value in truth.items()})[0]
+
+
+def infer(algorithm: str, simulations: int, observed: torch.Tensor, seed: int) -> hp.inference.InferenceData:
+    if algorithm == "abc":
+        return hp.inference.SMCABC(PROBLEM.prior, PROBLEM.simulator).run(observed, simulations=simulations, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cautions, which the result holds as well
+        return hp.inference.LFVI((PROBLEM.prior, PROBLEM.simulator)).run(observed, simulations=simulations, seed=seed)
+
+
+def part(algorithm: str, simulations: int, surfaces: int, seed: int) -> Calibration:
+    torch.set_num_threads(1)
+    return simulation_based_calibration(
+        PROBLEM.prior, simulate, partial(infer, algorithm, simulations), surfaces, seed=seed
+    )
+
+
+def joined(parts: list[Calibration]) -> Calibration:
+    names = list(parts[0].ranks)
+    return Calibration(
+        {name: np.concatenate([one.truth[name] for one in parts]) for name in names},
+        {name: np.concatenate([one.ranks[name] for one in parts]) for name in names},
+        parts[0].draws,
+        sum(one.failures for one in parts),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("algorithm", choices=("abc", "vi"))
+    parser.add_argument("--surfaces", type=int, default=200)
+    parser.add_argument("--simulations", type=int, default=2000)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", help="ranks (netCDF)")
+    options = parser.parse_args()
+    began, pieces = time.perf_counter(), max(options.surfaces // 10, 1)
+    sizes = [len(piece) for piece in np.array_split(np.arange(options.surfaces), pieces)]
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        found = [
+            pool.submit(part, options.algorithm, options.simulations, size, options.seed * pieces + index)
+            for index, size in enumerate(sizes)
+        ]
+        parts = []
+        for future in found:
+            parts.append(future.result())
+            done = sum(len(one.ranks["mean_height"]) for one in parts)
+            print(f"{done} surfaces in {time.perf_counter() - began:.0f} s", flush=True)
+    calibration = joined(parts)
+    print(f"{options.algorithm}, {options.simulations} simulations each, {calibration.failures} failed")
+    print(calibration.summary().to_dataframe().to_string(float_format="{:.3f}".format))
+    if options.output:
+        calibration.inference_data().to_netcdf(options.output)
+
+
+if __name__ == "__main__":
+    main()

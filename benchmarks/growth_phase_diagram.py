@@ -3,8 +3,9 @@ near it.
 
     python benchmarks/growth_phase_diagram.py [--output PICTURE.png]
 
-Copper from 0.1 mol/l, plated on bumps of 0.2 µm in a box of 13 µm, the current given relative to the limiting one, the
-diffusion layer relaxed beforehand.
+Copper from 0.1 mol/l on slight waves in a box 1 µm wide, under a diffusion layer of 0.3 µm. The current is kept at a
+share of the limiting one, zFDc0 over the distance from the mean surface to the bulk, so that the surface concentration
+over its gradient, Λ, falls no further while the deposit grows.
 """
 
 from __future__ import annotations
@@ -22,23 +23,28 @@ from hmm_plating.morphology import dendrite_height, film, roughness, solid_volum
 from hmm_plating.transition import Interface, Parameters, State, initial_state, step
 from hmm_plating.transition.diffusion_layer import relaxed_profile
 
-INTERFACE = Interface(400e-9, 100e-9)
-ROWS, COLUMNS, STEPS, PLATED, START = 144, 128, 60, 4.5e-6, 1.5e-6
-CURRENTS, STRENGTHS = (0.1, 0.5, 0.8, 0.95), (0.0, 0.03, 0.06)
-TRANSPORT = hp.Transport(concentration=100.0, diffusivity=5e-10, layer_thickness=10e-6, conductivity=5.0)
+INTERFACE = Interface(32e-9, 8e-9)
+ROWS, COLUMNS, STEPS, PLATED, START, WAVES = 176, 128, 40, 400e-9, 120e-9, 4e-9
+SHARES, STRENGTHS = (0.1, 0.5, 0.9, 0.97), (0.0, 0.03, 0.06)
+TRANSPORT = hp.Transport(concentration=100.0, diffusivity=5e-10, layer_thickness=0.3e-6)
 
 
-def bumps(generator: torch.Generator) -> torch.Tensor:
-    """A film with waves longer than 1.3 µm, rms 0.2 µm."""
+def waves(generator: torch.Generator) -> torch.Tensor:
+    """A film with waves longer than 80 nm, rms 4 nm."""
     spectrum = torch.fft.rfft(torch.randn(COLUMNS, generator=generator, dtype=torch.float64))
     spectrum[0] = 0
-    spectrum[11:] = 0
+    spectrum[13:] = 0
     height = torch.fft.irfft(spectrum, COLUMNS)
-    height = START + 0.2e-6 * height / height.std()
-    return film(height, ROWS, INTERFACE.width, INTERFACE.spacing)
+    return film(START + WAVES * height / height.std(), ROWS, INTERFACE.width, INTERFACE.spacing)
 
 
-def deposit(share: float, strength: float) -> State:
+def distance_to_bulk(state: State) -> float:
+    """From the mean surface [m]."""
+    metal = float(thickness(state.order_parameter, INTERFACE.spacing, state.base_thickness))
+    return ROWS * INTERFACE.spacing - metal + float(TRANSPORT.layer_thickness)
+
+
+def deposit(share: float, strength: float, seed: int = 0) -> State:
     """The state after `PLATED` of metal at a share of the limiting current."""
     p = Parameters.from_materials(
         hp.Metal.copper(),
@@ -46,19 +52,18 @@ def deposit(share: float, strength: float) -> State:
         INTERFACE,
         exchange_current_density=30.0,
         anisotropy_strength=strength,
-        noise_amplitude=10.0,
+        noise_amplitude=3.0,
         transport=TRANSPORT,
     )
-    generator = torch.Generator().manual_seed(0)
-    state = initial_state(bumps(generator))
-    gap = ROWS * INTERFACE.spacing - START
-    limit = TRANSPORT.limiting_current_density(2) * TRANSPORT.layer_thickness / (TRANSPORT.layer_thickness + gap)
-    current = share * float(limit)
-    state = state._replace(diffusion_layer=relaxed_profile(current / (2 * FARADAY_CONSTANT), TRANSPORT))
-    duration = PLATED * p.charge_per_volume / current / STEPS
+    generator = torch.Generator().manual_seed(seed)
+    state = initial_state(waves(generator))
+    conductance = p.valence * FARADAY_CONSTANT * TRANSPORT.diffusivity * TRANSPORT.concentration
+    start = share * conductance / distance_to_bulk(state) / (p.valence * FARADAY_CONSTANT)
+    state = state._replace(diffusion_layer=relaxed_profile(start, TRANSPORT))
     for _ in range(STEPS):
+        current = share * conductance / distance_to_bulk(state)
         noise = torch.randn(state.order_parameter.shape, generator=generator, dtype=torch.float64)
-        state = step(state, -current, duration, noise, p)
+        state = step(state, -current, PLATED / STEPS * p.charge_per_volume / current, noise, p)
     return state
 
 
@@ -68,15 +73,15 @@ def main() -> None:
     options = parser.parse_args()
     print("| of the limiting current | anisotropy | thickness | roughness | highest tip | solid fraction | time |")
     print("|---" * 7 + "|")
-    figure, axes = plt.subplots(len(STRENGTHS), len(CURRENTS), figsize=(10, 7.6), sharex=True, sharey=True)
+    figure, axes = plt.subplots(len(STRENGTHS), len(SHARES), figsize=(10, 10), sharex=True, sharey=True)
     extent = (0, COLUMNS * INTERFACE.spacing * 1e6, 0, ROWS * INTERFACE.spacing * 1e6)
     for row, strength in enumerate(STRENGTHS):
-        for column, share in enumerate(CURRENTS):
+        for column, share in enumerate(SHARES):
             began = time.perf_counter()
             state = deposit(share, strength)
             xi, spacing = state.order_parameter, INTERFACE.spacing
             print(
-                f"| {share:g} | {strength:g} | {float(thickness(xi, spacing, state.base_thickness)) * 1e6:.2f} µm "
+                f"| {share:g} | {strength:g} | {float(thickness(xi, spacing, state.base_thickness)) * 1e9:.0f} nm "
                 f"| {float(roughness(xi, spacing)) * 1e9:.0f} nm | {float(dendrite_height(xi, spacing)) * 1e9:.0f} nm "
                 f"| {float(solid_volume_fraction(xi, spacing, state.base_thickness)):.2f} "
                 f"| {time.perf_counter() - began:.1f} s |",

@@ -25,7 +25,8 @@ from torch import Tensor
 from turns import seconds
 
 from hmm_plating.materials import Electrolyte, Metal
-from hmm_plating.transition import Interface, Parameters, Transport, reference, rollout
+from hmm_plating.transition import Interface, Parameters, Transport, rollout
+from hmm_plating.transition.coefficients import coefficients
 from hmm_plating.transition.reference import Progress
 
 ROUNDS, WIDTH, LIFT, OVERPOTENTIAL = 7, 4, 4.0, -0.05
@@ -84,7 +85,7 @@ def stretch(
     def call(gradient: bool) -> tuple[Progress, Tensor]:
         zero, given = torch.zeros(batch, dtype=torch.float64), field.clone().requires_grad_(gradient)
         agitation = noise.clone().requires_grad_(gradient)
-        c = reference.coefficients(p, batch, duration, field)
+        c = coefficients(p, batch, duration, field)
         inside = None if transport is None else torch.stack([torch.ones_like(field), torch.zeros_like(field)], 1)
         y = zero + (eta if substeps is None else 0.0)
         start = Progress(given, zero, zero + duration, y, zero, zero, inside)

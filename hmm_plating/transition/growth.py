@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import diffusion_layer, kernels, reference, rollout
+from hmm_plating.transition.coefficients import coefficients, per_cell
 from hmm_plating.transition.interface import Parameters
 from hmm_plating.transition.moving_window import follow_window, shift_window
 from hmm_plating.transition.state import State, thickness
@@ -55,7 +55,7 @@ def grow(
         state.order_parameter.shape[-grid.dimensions :],
     )
     field = state.order_parameter.reshape(-1, *cells)
-    c = reference.coefficients(parameters, batch, duration, field, supply)
+    c = coefficients(parameters, batch, duration, field, supply)
     galvanostatic = overpotential is None
     kinetic_voltage = torch.as_tensor(parameters.kinetic_voltage, dtype=field.dtype).expand(batch)
     start = (state.overpotential.detach() if overpotential is None else overpotential) / kinetic_voltage
@@ -97,7 +97,7 @@ def grow(
         else (start.reshape(-1) > 0) + 0 * rest
     )
     fraction = torch.where(metal | (rest == 0), 0 * rest, lost).clamp(0, 1)
-    field = field * (1 - reference.per_cell(fraction, c))
+    field = field * (1 - per_cell(fraction, c))
     final = torch.where(metal, progress.overpotential, 0 * progress.overpotential).reshape(batch) * kinetic_voltage
     grown = state._replace(
         order_parameter=field.reshape(state.order_parameter.shape),
@@ -127,11 +127,6 @@ def _check_status(progress: reference.Progress, demand: Tensor, duration: float,
     """Raise what stopped a particle."""
     if bool((progress.status == kernels.NOT_CONVERGED).any()):
         raise ArithmeticError("concentration or potential in the box did not converge")
-    if bool((progress.status == kernels.STIFF).any()):
-        raise InputError(
-            "the reaction is too fast to follow the concentration in the box: take a shorter step, a weaker drive, or "
-            "Transport(resolved=False), which takes the concentration at the box top"
-        )
     depleted = progress.status == kernels.DEPLETED
     if bool(depleted.any()) and parameters.transport is not None:
         time = torch.where(depleted, duration - progress.time_left, math.inf)
@@ -141,22 +136,28 @@ def _check_status(progress: reference.Progress, demand: Tensor, duration: float,
 
 
 def exchange_rates(state: State, overpotential: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
-    """Thickness that the surface gains per time at c̃ = 1 at the top, and loses [m/s], at an overpotential [V]."""
+    """Thickness that the surface gains per time at c̃ = 1 at the top, and loses [m/s], at an overpotential [V].
+
+    Where the box is resolved, in series with steady diffusion from its top to the mean surface.
+    """
     grid = parameters.interface
     batch, field = (
         overpotential.shape,
         state.order_parameter.reshape(-1, *state.order_parameter.shape[-grid.dimensions :]),
     )
-    c = reference.coefficients(parameters, batch, 1.0, field)
+    c = coefficients(parameters, batch, 1.0, field)
     weight, curvature, stiffness, _ = reference.geometry(field, c)
-    y = reference.per_cell((overpotential / parameters.kinetic_voltage).reshape(-1), c)
-    y = y + reference.per_cell(c.capillary_length, c) * stiffness * curvature
-    alpha, velocity = reference.per_cell(c.transfer_coefficient, c), (c.exchange_velocity * grid.spacing).reshape(batch)
+    y = per_cell((overpotential / parameters.kinetic_voltage).reshape(-1), c)
+    y = y + per_cell(c.capillary_length, c) * stiffness * curvature
+    alpha, velocity = per_cell(c.transfer_coefficient, c), c.exchange_velocity
     inside = _inside(state, parameters)
-    relative: Tensor | float = 1.0
     if inside is not None:
         y = y - inside[:, 1]
-        relative = inside[:, 0] / reference.per_cell(state.diffusion_layer[..., 0].reshape(-1), c)
-    rates = (weight * relative * torch.exp(-alpha * y), weight * torch.exp((1 - alpha) * y))
-    plating, stripping = (velocity * thickness(rate, grid).reshape(batch) / grid.spacing for rate in rates)
+    rates = (weight * torch.exp(-alpha * y), weight * torch.exp((1 - alpha) * y))
+    plating, stripping = (velocity * thickness(rate, grid) / grid.spacing for rate in rates)  # cells/s
+    passed: Tensor | float = 1.0
+    if inside is not None:
+        liquid = field.shape[-2] - thickness(field, grid) / grid.spacing
+        passed = 1 / (1 + plating * c.consumption * liquid / c.diffusivity)
+    plating, stripping = ((rate * passed * grid.spacing).reshape(batch) for rate in (plating, stripping))
     return plating, stripping

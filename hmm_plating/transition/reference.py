@@ -23,38 +23,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.materials import FARADAY_CONSTANT
+from hmm_plating.transition import box_torch
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
-from hmm_plating.transition.elliptic_torch import elliptic_solve
-from hmm_plating.transition.interface import Parameters
-from hmm_plating.transition.kernels import DEPLETED, SHORTEST, STIFF
-from hmm_plating.transition.kernels.box import FEEDBACK, TOLERANCE
+from hmm_plating.transition.coefficients import Coefficients, anisotropic, per_cell
+from hmm_plating.transition.kernels import DEPLETED
 from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP, FLAT_SLOPE
 from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION, largest_substep
 from hmm_plating.transition.moving_window import must_shift
 
-BOLTZMANN_CONSTANT = 1.380649e-23  # J/K
 # the kernels' own rule, which tensors obey as well; compilation may be switched off
 _largest_substep = getattr(largest_substep, "py_func", largest_substep)
-
-
-class Coefficients(NamedTuple):
-    """A step's parameters in the units of the grid (cells, seconds): tensors (particle,), then numbers."""
-
-    exchange_velocity: Tensor  # j0/(nF c_s), cells/s
-    anisotropy_strength: Tensor
-    orientation_cosine: Tensor  # cos, sin of ω_a θ_0
-    orientation_sine: Tensor
-    noise_velocity: Tensor  # cells/s per unit of noise
-    capillary_length: Tensor  # cells
-    transfer_coefficient: Tensor
-    supply: Tensor  # c̃ at the box top
-    diffusivity: Tensor  # cells²/s
-    consumption: Tensor  # (1 − t₊) c_s/c0, fall of c̃ where ξ rises by 1
-    ohmic: Tensor  # zF/(RT) zF c_s/σ, s/cell²: curvature of ψ per rate of ξ
-    anisotropy_fold: int
-    width: float  # ℓ in cells
-    dimensions: int
 
 
 class Progress(NamedTuple):
@@ -67,60 +45,6 @@ class Progress(NamedTuple):
     substeps: Tensor
     status: Tensor  # 0, or what stopped it: DEPLETED, NOT_CONVERGED, STIFF
     inside: Tensor | None  # c̃ and ψ in the box (particle, 2, …), None where they are those at its top
-
-
-def coefficients(
-    parameters: Parameters, batch: torch.Size, duration: float, like: Tensor, supply: Tensor | float = 1.0
-) -> Coefficients:
-    """Broadcast a step's parameters to one row per particle and express them in cells and seconds."""
-
-    def rows(value: Tensor | float) -> Tensor:
-        return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(batch).reshape(-1)
-
-    grid = parameters.interface
-    exchange, temperature, charge = (
-        rows(value)
-        for value in (parameters.exchange_current_density, parameters.temperature, parameters.charge_per_volume)
-    )
-    # velocity noise of an interface of mobility M = dv/d(pressure): <v v'> = 2 k_B T M δ(area) δ(t), in a section as
-    # deep as ℓ. Noise in w n displaces the front, once its profile is that of equilibrium again, by the part along w,
-    # ∫w² n/∫w² (what is orthogonal decays), of variance ∫w⁴/(∫w²)² = 36/(35ℓ) per area and unit of white noise
-    mobility = exchange / (rows(parameters.kinetic_voltage) * charge**2)
-    depth = grid.width if grid.dimensions == 2 else grid.spacing
-    cell = grid.spacing**2 * depth / grid.width
-    thermal = torch.sqrt(35 / 18 * BOLTZMANN_CONSTANT * temperature * mobility / (duration * cell))
-    transport, ohmic, consumption = parameters.transport, 0 * exchange, 0 * exchange
-    if transport is not None:
-        density = charge / (parameters.valence * FARADAY_CONSTANT)  # c_s
-        consumption = (1 - rows(transport.transference_number)) * density / rows(transport.concentration)
-        ohmic = charge * grid.spacing**2 / (rows(parameters.kinetic_voltage) * rows(transport.conductivity))
-    angle = parameters.anisotropy_fold * rows(parameters.crystal_orientation)
-    return Coefficients(
-        exchange_velocity=exchange / charge / grid.spacing,
-        anisotropy_strength=rows(parameters.anisotropy_strength),
-        orientation_cosine=torch.cos(angle),
-        orientation_sine=torch.sin(angle),
-        noise_velocity=rows(parameters.noise_amplitude) * thermal / grid.spacing,
-        capillary_length=rows(parameters.capillary_length) / grid.spacing,
-        transfer_coefficient=rows(parameters.transfer_coefficient),
-        supply=rows(supply),
-        diffusivity=rows(1.0 if transport is None else transport.diffusivity) / grid.spacing**2,
-        consumption=consumption,
-        ohmic=ohmic,
-        anisotropy_fold=parameters.anisotropy_fold,
-        width=grid.width / grid.spacing,
-        dimensions=grid.dimensions,
-    )
-
-
-def anisotropic(c: Coefficients) -> bool:
-    """Whether the stiffness, or its derivative, is wanted."""
-    return c.anisotropy_strength.requires_grad or bool((c.anisotropy_strength > 0).any())
-
-
-def per_cell(value: Tensor, c: Coefficients) -> Tensor:
-    """(particle,) as (particle, 1, …), to multiply fields."""
-    return value.reshape(-1, *[1] * c.dimensions)
 
 
 def _pad(field: Tensor, dimensions: int) -> Tensor:
@@ -242,6 +166,7 @@ def _stiffness(padded: Tensor, c: Coefficients) -> Tensor:
     """1 + δ_a(1 − ω_a²) cos ω_a(θ − θ_0), θ between the outward normal and y; missing orientations have none."""
     if not anisotropic(c):
         return torch.ones_like(_inner(padded, *range(-c.dimensions, 0)))
+    padded = _inner(padded, *range(-c.dimensions, -2))
     gx = 0.5 * (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2])
     gy = 0.5 * (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1])
     slope = torch.sqrt(gx * gx + gy * gy + FLAT_SLOPE**2)
@@ -287,19 +212,20 @@ def advance(
         weight, curvature, stiffness, live = geometry(xi, c)
         shift = per_cell(c.capillary_length, c) * stiffness * curvature
         supply = per_cell(c.supply, c)
-        richest, poorest = c.supply, c.supply
+        richest = c.supply
         if inside is not None:
             supply, potential = inside.unbind(1)
             shift = shift - torch.where(weight > 0, potential, 0 * one)
             richest = torch.where(weight > 0, supply, 0 * one).amax(axes)
-            poorest = torch.where(weight > 0.5 / width, supply, torch.inf * one).amin(axes)
-        status = torch.where(running & (poorest <= 0), DEPLETED * one, status)
-        running = running & (status == 0)
-        cathodic_factor = supply * torch.exp(-per_cell(alpha, c) * shift)
+        attraction = torch.exp(-per_cell(alpha, c) * shift)
+        cathodic_factor = supply * attraction
         anodic_factor = torch.exp(per_cell(beta, c) * shift)
         force = profile_force(xi, width, c.dimensions) + curvature_cancelling(xi, weight, curvature, width)
         force = torch.where(live, force, 0 * one)
-        cathodic = torch.where(running, c.exchange_velocity * thickness(weight * cathodic_factor), one)
+        cathodic = c.exchange_velocity * thickness(weight * cathodic_factor)
+        status = torch.where(running & (cathodic <= 0), DEPLETED * one, status)
+        running = running & (status == 0)
+        cathodic = torch.where(running, cathodic, one)
         anodic = torch.where(running, c.exchange_velocity * thickness(weight * anodic_factor), one)
         noise_rate, force_rate = thickness(weight * noise_velocity), thickness(force)
         rate = demand / torch.where(running, time_left, one)
@@ -317,12 +243,16 @@ def advance(
         relaxation = PROFILE_RELAXATION * width * speed + diffusivity
         with torch.no_grad():
             limit = _largest_substep(relaxation, speed, diffusivity, width, well_slope, c.dimensions - 2)
-            if inside is not None:
-                coupled = longest_coupled(low, overpotential, c, xi.shape[-c.dimensions :])
-                status = torch.where(running & (coupled < SHORTEST * time_left), STIFF * one, status)
-                running = running & (status == 0)
-                limit = torch.minimum(limit, coupled)
             count = torch.ceil(torch.where(running, time_left / limit, one)).clamp(min=1)
+        if inside is not None:
+            taken = torch.where(running, time_left / count, one)
+            stiff = running & box_torch.is_stiff(low, y, taken, c, xi.shape[-c.dimensions :])
+            if bool(stiff.any()):
+                affinity, backward = weight * attraction, weight * anodic_factor
+                others = weight * noise_velocity + per_cell(relaxation, c) * force
+                reacting = box_torch.react(inside[:, 0], xi, affinity, backward, others, y, taken, c)
+                cathodic_factor = torch.where(per_cell(stiff, c), reacting, supply) * attraction
+                cathodic = torch.where(running, c.exchange_velocity * thickness(weight * cathodic_factor), one)
         if galvanostatic:
             y = galvanostatic_overpotential(cathodic, anodic, rate - noise_rate - relaxation * force_rate, alpha)
         substep = torch.where(running, time_left / count, 0 * one)
@@ -337,38 +267,8 @@ def advance(
         demand = demand - thickness(growth)
         xi = torch.where(per_cell(running, c), updated, xi)
         if inside is not None:
-            inside = _advance_box(inside, xi, growth, torch.where(running, substep, one), running, c)
+            after = box_torch.advance(inside, xi, growth, torch.where(running, substep, one), c)
+            inside = torch.where(per_cell(running, c)[:, None], after, inside)
         overpotential = torch.where(running, y, overpotential)
         time_left = torch.where(running & (count > 1), time_left - substep, torch.where(running, 0 * one, time_left))
         substeps = substeps + running
-
-
-def longest_coupled(low: Tensor, overpotential: Tensor, c: Coefficients, cells: torch.Size) -> Tensor:
-    """As `kernels.box.longest_coupled`; the shape of the box ([z,] y, x)."""
-    lateral = [size for size in cells[:-2] if size > 1] + [cells[-1]]
-    least = min(0.5 * math.pi / cells[-2], *(2 * math.pi / size for size in lateral))
-    plating = c.consumption * c.exchange_velocity * torch.exp(-c.transfer_coefficient * (overpotential + low))
-    excess = (plating / (FEEDBACK * c.diffusivity) - least).clamp(min=0)
-    return 1 / (c.diffusivity * excess * excess)
-
-
-def _advance_box(
-    inside: Tensor, xi: Tensor, growth: Tensor, substep: Tensor, running: Tensor, c: Coefficients
-) -> Tensor:
-    """Concentration and potential after a sub-step, `kernels.box`."""
-    if c.dimensions == 2:
-        inside, xi, growth = inside.unsqueeze(-3), xi.unsqueeze(-3), growth.unsqueeze(-3)
-    storage, none = 1 / (c.diffusivity * substep), torch.zeros_like(xi)
-    cells = [value[:, None, None, None] for value in (storage, c.consumption, c.ohmic / substep)]
-    concentration, potential = inside.unbind(1)
-    source = cells[0] * (concentration - cells[1] * growth)
-    concentration_after = elliptic_solve(
-        1 - xi, storage, none, source, c.supply, None, concentration.detach(), TOLERANCE
-    )
-    potential_after = potential
-    if bool((c.ohmic > 0).any()):
-        source = -cells[2] * growth
-        potential_after = elliptic_solve(1 - xi, 0.0, none, source, 0.0, None, potential.detach(), TOLERANCE)
-    after = torch.stack([concentration_after, potential_after], 1)
-    after = torch.where(running[:, None, None, None, None], after, inside)
-    return after.squeeze(-3) if c.dimensions == 2 else after

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from hmm_plating.threads import in_threads
 from hmm_plating.transition import kernels
-from hmm_plating.transition.reference import Coefficients, Progress, anisotropic
+from hmm_plating.transition.coefficients import Coefficients, anisotropic
+from hmm_plating.transition.reference import Progress
 
 _FIRST_STRIDE = 8  # sub-steps between checkpoints, at first
 _CHECKPOINTS_PER_STRIDE = 4

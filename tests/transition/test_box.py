@@ -29,6 +29,7 @@ def rough(dimensions, rows=32, columns=16):
 
 
 SCALES = torch.tensor([100.0, 5e-10, 0.5, 0.3, 30.0, 0.99, 0.5, 3000.0, 1.0], dtype=torch.float64)
+DEPLETED = torch.tensor([28.5, *SCALES[1:]], dtype=torch.float64)  # c̃ falls to 0.1: a stiff reaction
 
 
 def objective(values, dimensions, backend):
@@ -51,32 +52,35 @@ def objective(values, dimensions, backend):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scales", [SCALES, DEPLETED], ids=["ample", "depleted"])
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_kernels_agree_with_the_reference(dimensions):
+def test_kernels_agree_with_the_reference(dimensions, scales):
     """Fields and gradients; the solves stop at 1e-9."""
-    values = SCALES.clone()
+    values = scales.clone()
     values[8] = 0
     values.requires_grad_()
     (kernel, after), (reference, expected) = (objective(values, dimensions, backend) for backend in ("numba", "torch"))
     for name in ("order_parameter", "concentration", "potential", "overpotential", "diffusion_layer"):
         torch.testing.assert_close(getattr(after, name), getattr(expected, name), rtol=0, atol=1e-9)
-    gradients = [torch.autograd.grad(value, values)[0] * SCALES for value in (kernel, reference)]
+    gradients = [torch.autograd.grad(value, values)[0] * scales for value in (kernel, reference)]
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-8 * float(gradients[1].abs().max()))
 
 
 @pytest.mark.slow
-def test_gradient_against_central_differences():
-    values = SCALES.clone()
+@pytest.mark.parametrize(("scales", "offset_share"), [(SCALES, 1e-3), (DEPLETED, 2e-4)], ids=["ample", "depleted"])
+def test_gradient_against_central_differences(scales, offset_share):
+    """Within an offset neither the number of sub-steps nor that of pieces of the layer's step may jump."""
+    values = scales.clone()
     values[8] = 0
     values.requires_grad_()
-    gradient = torch.autograd.grad(objective(values, 2, "numba")[0], values)[0] * SCALES
-    for k in range(len(SCALES)):
+    gradient = torch.autograd.grad(objective(values, 2, "numba")[0], values)[0] * scales
+    for k in range(len(scales)):
         offset, difference = torch.zeros_like(values), 0.0
-        offset[k] = 1e-3 * SCALES[k] if k != 8 else 1e-5
+        offset[k] = offset_share * scales[k] if k != 8 else 1e-5
         for distance, weight in ((1, 2 / 3), (2, -1 / 12)):  # fourth order: the solves' 1e-8 counts least
             with torch.no_grad():
                 ahead, behind = (objective(values + sign * distance * offset, 2, "numba")[0] for sign in (1, -1))
-            difference += weight * float((ahead - behind) * SCALES[k] / offset[k])
+            difference += weight * float((ahead - behind) * scales[k] / offset[k])
         assert float(gradient[k]) == pytest.approx(difference, abs=1e-6 * float(gradient.abs().max()))
 
 
@@ -164,7 +168,7 @@ def test_growth_rates_of_a_front_in_a_concentration_gradient():
     surface_concentration = 1 / (1 + feedback * gap)
     k = modes * first
     expected = (plating * feedback * surface_concentration - stiffness * k**2) / (1 + feedback / k * np.tanh(k * gap))
-    np.testing.assert_allclose(growth, expected, rtol=0, atol=0.06 * np.abs(expected).max())
+    np.testing.assert_allclose(growth, expected, rtol=0, atol=0.08 * np.abs(expected).max())
     found = np.interp(0, -growth[1:3], k[1:3] ** 2) ** 0.5
     wanted = np.interp(0, -expected[1:3], k[1:3] ** 2) ** 0.5
     assert found == pytest.approx(wanted, rel=0.05)
@@ -191,18 +195,19 @@ def test_unresolved_box_is_the_limit_of_slow_growth():
 
 
 @pytest.mark.slow
-def test_a_given_overpotential_with_the_box_resolved():
+@pytest.mark.parametrize("overpotential", [-0.05, -0.2])
+def test_a_given_overpotential_with_the_box_resolved(overpotential):
     """The current of a mixed control: kinetics and diffusion through layer and box in series."""
     transport = Transport(100.0, 1e-9, 2e-6)
     p, surface = parameters(transport, exchange_current_density=50.0), flat()
     state = initial_state(surface)
     for _ in range(4):
-        state = potentiostatic_step(state, -0.05, 0.02, 0 * surface, p)
-    after = potentiostatic_step(state, -0.05, 0.002, 0 * surface, p)
+        state = potentiostatic_step(state, overpotential, 0.02, 0 * surface, p)
+    after = potentiostatic_step(state, overpotential, 0.002, 0 * surface, p)
     current = float(thickness(after.order_parameter - state.order_parameter, INTERFACE.spacing)[()].mean())
     current *= p.charge_per_volume / 0.002
     height = float(thickness(after.order_parameter, INTERFACE.spacing))
     limit = 2 * FARADAY_CONSTANT * 1e-9 * 100.0 / (2e-6 + 300e-9 - height)
-    y = -0.05 / p.kinetic_voltage
+    y = overpotential / p.kinetic_voltage
     plating, stripping = 50 * math.exp(-0.5 * y), 50 * math.exp(0.5 * y)
     assert current == pytest.approx((plating - stripping) / (1 + plating / limit), rel=0.02)

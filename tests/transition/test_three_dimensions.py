@@ -9,6 +9,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal
 from hmm_plating.morphology import film
 from hmm_plating.transition import Interface, Parameters, initial_state, potentiostatic_step, reference, step
+from hmm_plating.transition.coefficients import coefficients
 
 WATER = Electrolyte(density=997.05, viscosity=0.890e-3)
 FLAT, DEEP = Interface(16e-9, 4e-9), Interface(16e-9, 4e-9, dimensions=3)
@@ -37,7 +38,7 @@ def test_a_section_extruded_stays_the_section():
     found = []
     for p in (DEEP, FLAT):
         fields = volume if p is DEEP else volume[:, 0]
-        c = reference.coefficients(parameters(p), torch.Size([1]), 1.0, fields)
+        c = coefficients(parameters(p), torch.Size([1]), 1.0, fields)
         weight, curvature, *_ = reference.geometry(fields, c)
         found.append((weight, reference.profile_force(fields, 4.0, p.dimensions), curvature))
     *deep_fields, deep_curvature = (value[:, 3] for value in found[0])

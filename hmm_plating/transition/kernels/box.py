@@ -7,18 +7,16 @@ in cells, with s = 1/(DΔt), r = (1 − t₊) c_s/c0 and P = zF/(RT) zF c_s/σ; 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from hmm_plating.compiled import inlined
+from hmm_plating.compiled import called
 from hmm_plating.transition.kernels.elliptic import reached, solve
 from hmm_plating.transition.kernels.multigrid import LEAK, Workspace, workspace
-from hmm_plating.transition.kernels.substep import ALPHA, DIFFUSIVITY, EXCHANGE, OHMIC, RATIO, SUPPLY
+from hmm_plating.transition.kernels.substep import DIFFUSIVITY, OHMIC, RATIO, SUPPLY
 
 TOLERANCE, MOST = 1e-9, 60
-FEEDBACK = 0.5  # of the rates on themselves through one sub-step's change of the concentration
 
 
 class Box(NamedTuple):
@@ -32,7 +30,7 @@ class Box(NamedTuple):
     space: Workspace
 
 
-@inlined
+@called
 def box_workspace(depth, height, width):
     """Allocate `Box`."""
     shape = (depth, height, width)
@@ -46,19 +44,7 @@ def box_workspace(depth, height, width):
     )
 
 
-@inlined
-def longest_coupled(time_left, sums, overpotential, c, lateral):
-    """Longest sub-step for which rates may be computed from the concentration before it.
-
-    A wave of the rates at wave number q changes the concentration under it by K/(D (q + 1/sqrt(DΔt))); `lateral` is
-    the least q of the box.
-    """
-    plating = c[RATIO] * c[EXCHANGE] * math.exp(-c[ALPHA] * (overpotential + sums.low))
-    excess = plating / (FEEDBACK * c[DIFFUSIVITY]) - lateral
-    return time_left if excess <= 0 else 1 / (c[DIFFUSIVITY] * excess * excess)
-
-
-@inlined
+@called
 def fill_mobility(xi, margin, box):
     """1 − ξ; `xi` padded."""
     depth, height, width = box.mobility.shape
@@ -72,7 +58,7 @@ def fill_mobility(xi, margin, box):
             edge[i] = 2 * (target[i] + LEAK)
 
 
-@inlined
+@called
 def fill_growth(before, xi, margin, box):
     """Δξ of the sub-step; both padded."""
     for z in range(box.growth.shape[0]):
@@ -82,7 +68,7 @@ def fill_growth(before, xi, margin, box):
                 target[i] = new[i + 1] - old[i + 1]
 
 
-@inlined
+@called
 def add_field(target, factor, field):
     """target += factor field."""
     to, given = target.reshape(-1), field.reshape(-1)
@@ -90,7 +76,7 @@ def add_field(target, factor, field):
         to[i] += factor * given[i]
 
 
-@inlined
+@called
 def advance_box(fields, substep, c, box):
     """Solve for concentration and potential (2, z, y, x) in place; returns whether both were found."""
     storage, found = 1 / (c[DIFFUSIVITY] * substep), True
@@ -108,21 +94,23 @@ def advance_box(fields, substep, c, box):
                 for i in range(row.size):
                     target[i] = keep * row[i] - rate * grown[i]
         top = c[SUPPLY] if part == 0 else 0.0
-        _, residual = solve(field, box.mobility, keep, box.sink, box.source, top, box.top, TOLERANCE, MOST, box.space)
+        _, residual = solve(
+            field, box.mobility, keep, box.sink, box.source, top, box.top, TOLERANCE, MOST, box.space, part == 1
+        )
         found = found and reached(residual, TOLERANCE)
         if part == 0 and c[OHMIC] > 0:
             add_field(fields[1], follows, fields[0])
     return found
 
 
-@inlined
+@called
 def pair_row(own, other, found, there, target, factor):
     """target += factor (λ − λ')(u − u') over a row of faces: what the conductance of a face is worth."""
     for i in range(target.size):
         target[i] += factor * (own[i] - other[i]) * (found[i] - there[i])
 
 
-@inlined
+@called
 def conductance_reverse(adjoint, solution, top_value, box, out):
     """out = −λᵀ (∂A/∂a) u per cell, `out` (z, y, x); returns the derivative with respect to the top value."""
     depth, height, width = solution.shape
@@ -154,7 +142,7 @@ def conductance_reverse(adjoint, solution, top_value, box, out):
     return by_top
 
 
-@inlined
+@called
 def box_reverse(before, after, adjoints, substep, c, box, solutions, by_c, by_mobility, by_growth):
     """Through `advance_box`.
 
@@ -180,7 +168,9 @@ def box_reverse(before, after, adjoints, substep, c, box, solutions, by_c, by_mo
             keep, rate = 0.0, c[OHMIC] / substep
         given, found, old = adjoints[part], after[part], before[part]
         solution = solutions[part]
-        _, residual = solve(solution, box.mobility, keep, box.sink, given, 0.0, box.top, TOLERANCE, MOST, box.space)
+        _, residual = solve(
+            solution, box.mobility, keep, box.sink, given, 0.0, box.top, TOLERANCE, MOST, box.space, part == 1
+        )
         good = good and reached(residual, TOLERANCE)
         by_top = conductance_reverse(solution, found, c[SUPPLY] if part == 0 else 0.0, box, box.source)
         by_rate = by_keep = 0.0

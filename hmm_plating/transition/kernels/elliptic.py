@@ -47,7 +47,7 @@ RENEWAL = 1e-5
 
 
 @called
-def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolerance, most, work):
+def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolerance, most, work, again=False):
     """Solve in place, starting from what `u` holds.
 
     Args:
@@ -62,10 +62,13 @@ def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolera
             rounding remain about 1e-15 |u|: with a tiny conductance and no storage more than 1e-10 of the scale.
         most: iterations.
         work: of `workspace(z, y, x)`.
+        again: mobility and top_conductance are those of the last solve with `work`, whose conductances are kept.
 
     Returns:
         Iterations, and the residual reached: larger than the tolerance, or NaN, where there was no convergence.
     """
+    if not again:
+        work.ready[0] = 0
     depth, rows, columns = u.shape
     below = _norm(source[:, : rows - 1], work.sums)
     scale = below * below

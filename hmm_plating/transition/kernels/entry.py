@@ -7,20 +7,20 @@ import math
 import numpy as np
 
 from hmm_plating.compiled import inlined, kernel
-from hmm_plating.transition.kernels.box import (
-    advance_box,
-    box_reverse,
-    box_workspace,
-    fill_growth,
-    fill_mobility,
-    longest_coupled,
-)
+from hmm_plating.transition.kernels.box import advance_box, box_reverse, box_workspace, fill_growth, fill_mobility
 from hmm_plating.transition.kernels.geometry import Work, add_row, fill_distance, fill_ghosts, workspace
-from hmm_plating.transition.kernels.reverse import Adjoints, pace_reverse, rates_reverse, update_reverse
-from hmm_plating.transition.kernels.substep import apply_rates, fill_all_force, fill_rates, set_pace
+from hmm_plating.transition.kernels.reaction import Reaction, is_stiff, react, react_reverse, reaction_workspace
+from hmm_plating.transition.kernels.reverse import (
+    Adjoints,
+    carry_reverse,
+    pace_reverse,
+    rates_reverse,
+    reacting_reverse,
+    update_reverse,
+)
+from hmm_plating.transition.kernels.substep import apply_rates, carry, fill_all_force, fill_rates, set_pace
 
-DEPLETED, NOT_CONVERGED, STIFF = 1.0, 2.0, 3.0
-SHORTEST = 1e-7  # sub-step, relative to what is left
+DEPLETED, NOT_CONVERGED = 1.0, 2.0
 
 
 @inlined
@@ -72,6 +72,26 @@ def lateral_wave_number(field):
     return min(least, 2 * math.pi / field.shape[0]) if field.shape[0] > 1 else least
 
 
+@inlined
+def move(xi, former, inside, sums, pace, noise, c, grid, work, reaction, box):
+    """A sub-step from its rates and pace: ξ (padded), c̃ and ψ in place; `former` a copy of ξ.
+
+    Returns the pace, the thickness deposited, whether the reaction was stiff, and whether all solves converged.
+    """
+    stiff, good = False, True
+    if inside is not None:
+        stiff = is_stiff(sums, pace, lateral_wave_number(work.force), c)
+        if stiff:
+            cathodic, good = react(xi, inside[0], noise, pace, grid, c, work, reaction, box)
+            pace = carry(pace, cathodic, sums, c, grid)
+    grown = apply_rates(xi, noise, pace, c, grid, work)
+    if inside is not None:
+        fill_mobility(xi, grid.margin, box)
+        fill_growth(former, xi, grid.margin, box)
+        good = advance_box(inside, pace.substep, c, box) and good
+    return pace, grown, stiff, good
+
+
 @kernel
 def advance(field, inside, progress, noise, c, grid, on_base, rows, most):
     """At most `most` sub-steps of one particle.
@@ -88,28 +108,22 @@ def advance(field, inside, progress, noise, c, grid, on_base, rows, most):
         most: sub-steps.
     """
     work, xi, taken = workspace(*field.shape), padded(field, grid.margin), 0
-    if inside is not None:
-        box, former = box_workspace(*field.shape), xi.copy()
+    box = None if inside is None else box_workspace(*field.shape)
+    reaction = None if inside is None else reaction_workspace(*field.shape)
+    former = None if inside is None else xi.copy()
     while taken < most and progress[1] > 0 and may_run(xi, grid.margin, on_base, rows):
-        sums = fill_rates(xi, inside, noise, c, grid, work)
-        if sums.poorest <= 0:
+        sums = fill_rates(xi, inside, reaction, noise, c, grid, work)
+        if sums.cathodic <= 0:
             progress[4] = DEPLETED
             break
-        coupled = progress[1]
         if inside is not None:
-            coupled = longest_coupled(progress[1], sums, progress[2], c, lateral_wave_number(field))
-            if coupled < SHORTEST * progress[1]:
-                progress[4] = STIFF
-                break
             copy_to(xi, former)
-        pace = set_pace(sums, progress[0], progress[1], progress[2], coupled, c, grid)
-        progress[0] -= apply_rates(xi, noise, pace, c, grid, work)
-        if inside is not None:
-            fill_mobility(xi, grid.margin, box)
-            fill_growth(former, xi, grid.margin, box)
-            if not advance_box(inside, pace.substep, c, box):
-                progress[4] = NOT_CONVERGED
-                break
+        pace = set_pace(sums, progress[0], progress[1], progress[2], c, grid)
+        pace, grown, _, good = move(xi, former, inside, sums, pace, noise, c, grid, work, reaction, box)
+        progress[0] -= grown
+        if not good:
+            progress[4] = NOT_CONVERGED
+            break
         progress[1] = 0.0 if pace.last else progress[1] - pace.substep
         progress[2] = pace.overpotential
         taken += 1
@@ -132,30 +146,30 @@ def reverse(
     live, near = np.empty((most, *spare.live.shape), np.bool_), np.empty((most, *spare.live.shape), np.bool_)
     demand, left, y, taken = progress[0], progress[1], progress[2], 0
     all_sums, paces, times = [], [], np.empty(most)
+    box = None if inside is None else box_workspace(*field.shape)
+    drawn = None if inside is None else np.empty((3, *field.shape))
+    stiff = np.zeros(most, np.bool_)
     if inside is not None:
-        box, insides = box_workspace(*field.shape), np.empty((most + 1, *inside.shape))
+        insides, reactions = np.empty((most + 1, *inside.shape)), np.empty((most, 2, *field.shape))
+        consumption, given = np.empty(field.shape), np.empty(field.shape)
         by_mobility, by_growth = np.empty(field.shape), np.empty(field.shape)
-        solutions = np.zeros(inside.shape)
+        solutions, predicted = np.zeros(inside.shape), np.zeros(field.shape)
         copy_to(inside, insides[0])
     while taken < most and left > 0 and may_run(xi, margin, on_base, rows):
         k = taken
         states[k] = xi
         work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
-        own = None if inside is None else insides[k]
-        sums = fill_rates(xi, own, noise, c, grid, work)
-        coupled = left
+        reaction = None if inside is None else Reaction(reactions[k, 0], reactions[k, 1], consumption)
         if inside is not None:
-            coupled = longest_coupled(left, sums, y, c, lateral_wave_number(field))
-        pace = set_pace(sums, demand, left, y, coupled, c, grid)
+            copy_to(insides[k], insides[k + 1])
+        own = None if inside is None else insides[k + 1]
+        sums = fill_rates(xi, own, reaction, noise, c, grid, work)
+        pace = set_pace(sums, demand, left, y, c, grid)
+        pace, grown, stiff[k], _ = move(xi, states[k], own, sums, pace, noise, c, grid, work, reaction, box)
         all_sums.append(sums)
         paces.append(pace)
         times[k] = left
-        demand -= apply_rates(xi, noise, pace, c, grid, work)
-        if inside is not None:
-            fill_mobility(xi, margin, box)
-            fill_growth(states[k], xi, margin, box)
-            copy_to(insides[k], insides[k + 1])
-            advance_box(insides[k + 1], pace.substep, c, box)
+        demand -= grown
         left = 0.0 if pace.last else left - pace.substep
         y = pace.overpotential
         taken += 1
@@ -168,6 +182,7 @@ def reverse(
         xi, sums, pace = states[k], all_sums[k], paces[k]
         work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
         own = None if inside is None else insides[k]
+        affinity = None if inside is None else reactions[k, 0]
         if inside is not None:
             fill_mobility(states[k + 1], margin, box)
             fill_growth(xi, states[k + 1], margin, box)
@@ -180,10 +195,37 @@ def reverse(
         fill_distance(xi, margin, grid.width, work)
         fill_all_force(xi, grid, work)
         pulls = update_reverse(xi, noise, pace, c, grid, work, -by_progress[0], adjoints)
-        by_sums = pace_reverse(pulls, sums, pace, by_progress[0], by_progress[2], times[k], c, grid, by_c)
-        rates_reverse(xi, own, noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside)
+        by_carry = carry_reverse(pulls, sums, pace, by_progress[2], c, grid, by_c)
+        by_first, by_relaxation = by_carry.first_overpotential, by_carry.relaxation
         if inside is not None:
             add_inner(adjoints.order_parameter, -1.0, by_growth, margin)
+            if stiff[k]:
+                reaction = Reaction(reactions[k, 0], reactions[k, 1], consumption)
+                reacting_reverse(adjoints.curvature, pace, by_carry.cathodic, c, work, affinity, given)
+                more_first, more_relaxation, solved = react_reverse(
+                    xi,
+                    insides[k, 0],
+                    noise,
+                    pace,
+                    grid,
+                    c,
+                    work,
+                    reaction,
+                    box,
+                    given,
+                    predicted,
+                    by_c,
+                    by_inside[0],
+                    drawn,
+                )
+                good = good and solved
+                by_first += more_first
+                by_relaxation += more_relaxation
+                add_inner(adjoints.order_parameter, -1.0, given, margin)
+        by_sums = pace_reverse(by_carry, by_first, by_relaxation, sums, pace, by_progress[0], times[k], c, grid, by_c)
+        rates_reverse(
+            xi, own, affinity, drawn, stiff[k], noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside
+        )
         by_progress[0], by_progress[2] = by_sums.demand, by_sums.overpotential
     store(adjoints.order_parameter, margin, by_field)
     return good

@@ -37,6 +37,7 @@ class Workspace(NamedTuple):
         fields: conductances to the right, upwards and into the depth, s + d, the diagonal and its inverse, and the
             vectors (11, slot), in single precision.
         remainder: residual in double precision (z, y, x).
+        ready: how many levels hold the conductances of the last mobility (1,).
         lanes: partial sums of an inner product, in single precision.
         sums: those of a norm, in double precision (x,).
     """
@@ -44,6 +45,7 @@ class Workspace(NamedTuple):
     levels: np.ndarray
     fields: np.ndarray
     remainder: np.ndarray
+    ready: np.ndarray
     lanes: np.ndarray
     sums: np.ndarray
 
@@ -63,7 +65,8 @@ def workspace(depth, rows, columns):
         start += (slots + LANES - 1) // LANES * LANES
         shape = ((shape[0] + 1) // 2, (shape[1] + 1) // 2, (shape[2] + 1) // 2)
     fields = np.zeros((11, start), np.float32)
-    return Workspace(levels, fields, np.empty((depth, rows, columns)), np.empty(LANES, np.float32), np.empty(columns))
+    remainder, ready = np.empty((depth, rows, columns)), np.zeros(1, np.int64)
+    return Workspace(levels, fields, remainder, ready, np.empty(LANES, np.float32), np.empty(columns))
 
 
 @called
@@ -77,18 +80,38 @@ def depth_of_hierarchy(storage, levels):
 
 @called
 def prepare(mobility, storage, sink, top_conductance, count, work):
-    """Fill conductances and diagonals of the first `count` levels."""
+    """Fill diagonals of the first `count` levels, and the conductances of those that are not ready."""
+    if work.ready[0] == 0:
+        _fill_conductances(mobility, top_conductance, work.fields)
+    _fill_mass(storage, sink, work.fields)
+    for level in range(count):
+        if level > 0:
+            if level >= work.ready[0]:
+                _coarsen(work.levels[level - 1], work.levels[level], work.fields)
+            _coarsen_mass(work.levels[level - 1], work.levels[level], work.fields)
+        _fill_diagonal(work.levels[level], work.fields)
+    work.ready[0] = max(work.ready[0], count)
+
+
+@called
+def _fill_mass(storage, sink, fields):
+    depth, rows, columns = sink.shape
+    for z in range(depth):
+        for y in range(rows):
+            first = (z * (rows + 2) + y + 1) * (columns + 2) + 1
+            lost, mass = sink[z, y], fields[MASS, first:]
+            for x in range(columns):
+                mass[x] = storage + lost[x]
+
+
+@called
+def _fill_conductances(mobility, top_conductance, fields):
     depth, rows, columns = mobility.shape
-    fields = work.fields
     for z in range(depth):
         behind = mobility[(z + 1) % depth]
         for y in range(rows):
             first = (z * (rows + 2) + y + 1) * (columns + 2) + 1
-            a, lost = mobility[z, y], sink[z, y]
-            right, up = fields[RIGHT, first:], fields[UP, first:]
-            deep, mass = fields[DEEP, first:], fields[MASS, first:]
-            for x in range(columns):
-                mass[x] = storage + lost[x]
+            a, right, up, deep = mobility[z, y], fields[RIGHT, first:], fields[UP, first:], fields[DEEP, first:]
             if columns > 1:
                 beside = a[1:]
                 for x in range(columns - 1):
@@ -106,10 +129,6 @@ def prepare(mobility, storage, sink, top_conductance, count, work):
                 b = behind[y]
                 for x in range(columns):
                     deep[x] = 0.5 * (a[x] + b[x]) + LEAK
-    for level in range(count):
-        if level > 0:
-            _coarsen(work.levels[level - 1], work.levels[level], fields)
-        _fill_diagonal(work.levels[level], fields)
 
 
 @called
@@ -145,12 +164,25 @@ def _add_pairs(to, values, scale, columns):
 
 
 @called
+def _coarsen_mass(fine, coarse, fields):
+    """Sums of s + d over cells."""
+    depth, rows, columns, start = fine[:4]
+    to_rows, to_columns, to_start, to_slots = coarse[1:]
+    fields[MASS, to_start : to_start + to_slots] = 0
+    for z in range(depth):
+        for y in range(rows):
+            first = start + (z * (rows + 2) + y + 1) * (columns + 2) + 1
+            to_first = to_start + (z // 2 * (to_rows + 2) + y // 2 + 1) * (to_columns + 2) + 1
+            _add_pairs(fields[MASS, to_first:], fields[MASS, first:], np.float32(1), columns)
+
+
+@called
 def _coarsen(fine, coarse, fields):
-    """Sums of s + d over cells and of conductances over faces, the latter over the distance between coarse centres."""
+    """Sums of conductances over faces, over the distance between coarse centres."""
     depth, rows, columns, start = fine[:4]
     to_depth, to_rows, to_columns, to_start, to_slots = coarse
     one = np.float32(1)
-    for field in (RIGHT, UP, DEEP, MASS):
+    for field in (RIGHT, UP, DEEP):
         fields[field, to_start : to_start + to_slots] = 0
     for z in range(depth):
         for y in range(rows):
@@ -158,7 +190,6 @@ def _coarsen(fine, coarse, fields):
             to_first = to_start + (z // 2 * (to_rows + 2) + y // 2 + 1) * (to_columns + 2) + 1
             right, up, deep = fields[RIGHT, first:], fields[UP, first:], fields[DEEP, first:]
             to_right, to_up, to_deep = fields[RIGHT, to_first:], fields[UP, to_first:], fields[DEEP, to_first:]
-            _add_pairs(fields[MASS, to_first:], fields[MASS, first:], one, columns)
             if to_columns > 1:
                 for x in range(columns // 2):
                     to_right[x] += HALF * right[2 * x + 1]

@@ -42,9 +42,24 @@ class Adjoints(NamedTuple):
     coefficients: np.ndarray
 
 
-class SumAdjoints(NamedTuple):
-    """Derivatives with respect to `Sums`, the demand and the overpotential before the sub-step."""
+class CarryAdjoints(NamedTuple):
+    """Derivatives with respect to what the last overpotential of a `Pace` depends on."""
 
+    cathodic: float
+    anodic: float
+    force: float
+    rate: float
+    relaxation: float
+    first_overpotential: float
+
+
+class SumAdjoints(NamedTuple):
+    """Derivatives with respect to `Sums`, the demand and the overpotential before the sub-step.
+
+    `carried` is that with respect to the cathodic sum which carries the current, `cathodic` that of the first one.
+    """
+
+    carried: float
     cathodic: float
     anodic: float
     noise: float
@@ -108,10 +123,10 @@ def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
 
 
 @inlined
-def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left, c, grid, by_c):
-    """Through `set_pace` and the scalars of `apply_rates`; adds to `by_c`, returns `SumAdjoints`."""
-    alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
-    beta, y, first = 1 - c[ALPHA], pace.overpotential, pace.first_overpotential
+def carry_reverse(pulls, sums, pace, given_overpotential, c, grid, by_c):
+    """Through the scalars of `apply_rates` and `carry`; adds to `by_c`, returns `CarryAdjoints`."""
+    alpha, exchange = c[ALPHA], c[EXCHANGE]
+    beta, y = 1 - alpha, pace.overpotential
     plate, strip = pace.substep * exchange * math.exp(-alpha * y), pace.substep * exchange * math.exp(beta * y)
     by_plate, by_strip = plate * pulls[0], -strip * pulls[1]
     by_y = given_overpotential - alpha * by_plate + beta * by_strip
@@ -119,17 +134,41 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
     by_c[ALPHA] -= y * (by_plate + by_strip)
     by_c[AGITATION] += pace.substep * pulls[2]
     by_relaxation = pace.substep * pulls[3]
-    by_cathodic = by_anodic = by_rate = by_force = by_first = 0.0
-    if grid.galvanostatic:
-        rate = pace.rate - pace.relaxation * sums.force
-        by_cathodic, by_anodic, by_rate, by_alpha = overpotential_reverse(
-            by_y, y, sums.cathodic, sums.anodic, rate, alpha
-        )
-        by_c[ALPHA] += by_alpha
-        by_relaxation -= by_rate * sums.force
-        by_force = -by_rate * pace.relaxation
-    else:
-        by_first = by_y
+    if not grid.galvanostatic:
+        return CarryAdjoints(0.0, 0.0, 0.0, 0.0, by_relaxation, by_y)
+    rate = pace.rate - pace.relaxation * sums.force
+    by_cathodic, by_anodic, by_rate, by_alpha = overpotential_reverse(by_y, y, pace.cathodic, sums.anodic, rate, alpha)
+    by_c[ALPHA] += by_alpha
+    by_c[EXCHANGE] += (by_cathodic * pace.cathodic + by_anodic * sums.anodic) / exchange
+    by_relaxation -= by_rate * sums.force
+    return CarryAdjoints(by_cathodic, by_anodic, -by_rate * pace.relaxation, by_rate, by_relaxation, 0.0)
+
+
+@inlined
+def reacting_reverse(pulls, pace, by_cathodic, c, work, affinity, out):
+    """Derivatives with respect to c̃* (z, y, x), through `apply_rates` and the cathodic sum; `pulls` of the former."""
+    plate = pace.substep * c[EXCHANGE] * math.exp(-c[ALPHA] * pace.overpotential)
+    share = by_cathodic * c[EXCHANGE] / (out.shape[0] * out.shape[2])
+    for z in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            target, pull, attracted = out[z, j], pulls[z, j], affinity[z, j]
+            if work.live[z, j]:
+                for i in range(target.size):
+                    target[i] = attracted[i] * (plate * pull[i] + share)
+            else:
+                for i in range(target.size):
+                    target[i] = 0.0
+
+
+@inlined
+def pace_reverse(by_carry, by_first, by_relaxation, sums, pace, given_demand, time_left, c, grid, by_c):
+    """Through `set_pace` up to `carry`; adds to `by_c`, returns `SumAdjoints`.
+
+    Those with respect to the first overpotential and to the relaxation include what a stiff reaction makes of them.
+    """
+    alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
+    beta, first = 1 - c[ALPHA], pace.first_overpotential
+    by_anodic, by_rate = by_carry.anodic, by_carry.rate
     by_speed = PROFILE_RELAXATION * width * by_relaxation
     by_slope = by_relaxation * c[CAPILLARY] * sums.stiffest
     by_c[CAPILLARY] += by_relaxation * sums.stiffest * pace.slope
@@ -160,24 +199,24 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
         by_high += 0.0 if low else given * by_z
         by_c[EXCHANGE] += given * value / exchange
         by_c[ALPHA] += given * by_alpha
-    by_overpotential = 0.0
+    by_cathodic = by_overpotential = 0.0
     if grid.galvanostatic:
-        more_cathodic, more_anodic, more_rate, by_alpha = overpotential_reverse(
+        by_cathodic, more_anodic, more_rate, by_alpha = overpotential_reverse(
             by_first, first, sums.cathodic, sums.anodic, pace.rate, alpha
         )
-        by_cathodic += more_cathodic
         by_anodic += more_anodic
         by_rate += more_rate
         by_c[ALPHA] += by_alpha
+        by_c[EXCHANGE] += (by_cathodic * sums.cathodic + more_anodic * sums.anodic) / exchange
     else:
         by_overpotential = by_first
-    by_c[EXCHANGE] += (by_cathodic * sums.cathodic + by_anodic * sums.anodic) / exchange
     by_c[AGITATION] -= by_rate * sums.noise
     return SumAdjoints(
+        by_carry.cathodic,
         by_cathodic,
         by_anodic,
         -by_rate * c[AGITATION],
-        by_force,
+        by_carry.force,
         by_low,
         by_high,
         by_loudest,
@@ -189,10 +228,10 @@ def pace_reverse(pulls, sums, pace, given_demand, given_overpotential, time_left
 
 
 @inlined
-def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside):
+def rates_reverse(xi, inside, affinity, drawn, stiff, noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside):
     """Through `fill_rates`; `adjoints.curvature` holds the pull of `update_reverse` and is overwritten.
 
-    Adds to `by_inside` (2, z, y, x), None where `inside` is.
+    `drawn` is of `react_reverse`, where the sub-step was stiff. Adds to `by_inside` (2, z, y, x), if there is one.
     """
     depth, height, columns = work.force.shape
     sites, alpha, margin = depth * columns, c[ALPHA], grid.margin
@@ -200,8 +239,9 @@ def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoint
     strip = pace.substep * c[EXCHANGE] * math.exp((1 - alpha) * pace.overpotential)
     by_c, limit = adjoints.coefficients, (2 if margin == 0 else 4) / grid.width
     t2, correction = math.tanh(2 / grid.width) ** 2, 8 / (3 * grid.width**2)
+    carried, found = by_sums.carried * c[EXCHANGE] / sites, by_sums.cathodic * c[EXCHANGE] / sites
     shift, stiffness, weight = work.rows[9, :columns], work.rows[10, :columns], work.rows[11, :columns]
-    by_forward, by_backward, by_shift = work.rows[12, :columns], work.rows[13, :columns], work.rows[14, :columns]
+    plated, stripped, by_shift = work.rows[12, :columns], work.rows[13, :columns], work.rows[14, :columns]
     by_stiffness, by_weight, excited = work.rows[15, :columns], work.rows[16, :columns], work.rows[17, :columns]
     for row in adjoints.distance.reshape(-1, columns + 2):
         for i in range(columns + 2):
@@ -223,17 +263,40 @@ def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoint
             weights(row, grid, weight)
             row_shift(z, j, inside, c, grid, work, weight, shift, stiffness)
             for i in range(columns):
-                by_forward[i] = plate * pull[i] + by_sums.cathodic * c[EXCHANGE] / sites
+                plated[i] = forward[i] * (plate * pull[i] + carried)
             for i in range(columns):
-                by_backward[i] = by_sums.anodic * c[EXCHANGE] / sites - strip * pull[i]
+                stripped[i] = backward[i] * (by_sums.anodic * c[EXCHANGE] / sites - strip * pull[i])
+            if inside is None:
+                by_supply = 0.0
+                for i in range(columns):
+                    plated[i] += forward[i] * found
+                    by_supply += plated[i]
+                by_c[SUPPLY] += by_supply / c[SUPPLY]
+            else:
+                concentration, attracted, to_concentration = inside[0, z, j], affinity[z, j], by_inside[0, z, j]
+                if stiff:
+                    own_plated, own_stripped = drawn[0, z, j], drawn[1, z, j]
+                    for i in range(columns):
+                        plated[i] += concentration[i] * attracted[i] * found + own_plated[i]
+                        stripped[i] += own_stripped[i]
+                        to_concentration[i] += attracted[i] * found
+                else:
+                    for i in range(columns):
+                        plated[i] += forward[i] * found
+                        to_concentration[i] += attracted[i] * (plate * pull[i] + carried + found)
             for i in range(columns):
                 by_force[i] = pace.substep * pace.relaxation * pull[i] + by_sums.force / sites
             for i in range(columns):
                 excited[i] = c[AGITATION] * pace.substep * pull[i] + by_sums.noise / sites
+            if inside is not None and stiff:
+                own_pull = drawn[2, z, j]
+                for i in range(columns):
+                    by_force[i] += pace.relaxation * own_pull[i]
+                    excited[i] += c[AGITATION] * own_pull[i]
             for i in range(columns):
                 by_noise[i] += weight[i] * excited[i]
             for i in range(columns):
-                by_shift[i] = (1 - alpha) * backward[i] * by_backward[i] - alpha * forward[i] * by_forward[i]
+                by_shift[i] = (1 - alpha) * stripped[i] - alpha * plated[i]
             if number == sums.low_row:
                 by_shift[shift.argmin()] += by_sums.low
             if number == sums.high_row:
@@ -246,20 +309,13 @@ def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoint
                 by_noise[best] += by_sums.loudest * (1.0 if given[best] > 0 else -1.0)
             by_alpha = by_capillary = 0.0
             for i in range(columns):
-                by_alpha -= shift[i] * (forward[i] * by_forward[i] + backward[i] * by_backward[i])
+                by_alpha -= shift[i] * (plated[i] + stripped[i])
             for i in range(columns):
                 by_capillary += by_shift[i] * kappa[i] * (stiffness[i] if grid.anisotropic else 1.0)
             by_c[ALPHA] += by_alpha
             by_c[CAPILLARY] += by_capillary
-            if inside is None:
-                by_supply = 0.0
-                for i in range(columns):
-                    by_supply += forward[i] * by_forward[i]
-                by_c[SUPPLY] += by_supply / c[SUPPLY]
-            else:
-                concentration, to_concentration, to_potential = inside[0, z, j], by_inside[0, z, j], by_inside[1, z, j]
-                for i in range(columns):
-                    to_concentration[i] += by_forward[i] * forward[i] / concentration[i] if weight[i] > 0 else 0.0
+            if inside is not None:
+                to_potential = by_inside[1, z, j]
                 for i in range(columns):
                     to_potential[i] -= by_shift[i] if weight[i] > 0 else 0.0
                 if number == sums.richest_row:
@@ -271,7 +327,7 @@ def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoint
             for i in range(columns):
                 profile = 1 + correction * (1 - 6 * row[i + 1] * (1 - row[i + 1]))
                 on = 1 / weight[i] if weight[i] > 0 else 0.0
-                by_weight[i] = (forward[i] * by_forward[i] + backward[i] * by_backward[i]) * on
+                by_weight[i] = (plated[i] + stripped[i]) * on
                 by_weight[i] += (excited[i] * given[i] + by_force[i] * kappa[i] * profile) if weight[i] > 0 else 0.0
             for i in range(columns):
                 phi = 2 * row[i + 1] - 1
@@ -291,8 +347,8 @@ def rates_reverse(xi, inside, noise, pace, sums, by_sums, c, grid, work, adjoint
                     by_stiffness[best] += by_sums.stiffest
             for i in range(columns):
                 profile = 1 + correction * (1 - 6 * row[i + 1] * (1 - row[i + 1]))
-                stiff = stiffness[i] if grid.anisotropic else 1.0
-                given_here = by_shift[i] * c[CAPILLARY] * stiff + by_force[i] * weight[i] * profile
+                ratio = stiffness[i] if grid.anisotropic else 1.0
+                given_here = by_shift[i] * c[CAPILLARY] * ratio + by_force[i] * weight[i] * profile
                 pull[i] = given_here if weight[i] > 0 and abs(kappa[i]) < limit else 0.0
             if grid.anisotropic:
                 by_strength, by_cosine, by_sine = stiffness_reverse(

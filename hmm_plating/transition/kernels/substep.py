@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from hmm_plating.compiled import inlined
+from hmm_plating.compiled import called, inlined
 from hmm_plating.transition.kernels.functions import exponential
 from hmm_plating.transition.kernels.geometry import (
     ACTIVE,
@@ -19,7 +19,6 @@ from hmm_plating.transition.kernels.geometry import (
 from hmm_plating.transition.kernels.overpotential import solve_overpotential
 
 PROFILE_RELAXATION = 0.5  # b / (ℓ max|v|)
-FAR = 1e300  # fast arithmetic knows no infinity
 # rows of the coefficients of a particle
 EXCHANGE, STRENGTH, COSINE, SINE, AGITATION, CAPILLARY, ALPHA, SUPPLY, DIFFUSIVITY, RATIO, OHMIC = range(11)
 
@@ -37,7 +36,7 @@ class Grid(NamedTuple):
 class Sums(NamedTuple):
     """Scalars of a sub-step; `low_row` and the like number the rows where an extreme was found, −1 for none.
 
-    `richest` is the largest c̃ on the interface, `poorest` the least in its middle.
+    `richest` is the largest c̃ on the interface.
     """
 
     cathodic: float
@@ -49,7 +48,6 @@ class Sums(NamedTuple):
     loudest: float
     stiffest: float
     richest: float
-    poorest: float
     low_row: int
     high_row: int
     loudest_row: int
@@ -58,9 +56,13 @@ class Sums(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """What the sums lead to: overpotential before and after the profile's repair, and the sub-step."""
+    """What the sums lead to: overpotential before and after the profile's repair, and the sub-step.
+
+    `cathodic` is the sum of the rates with which the latter is found.
+    """
 
     rate: float
+    cathodic: float
     first_overpotential: float
     overpotential: float
     speed: float
@@ -89,7 +91,7 @@ def row_shift(z, j, inside, c, grid, work, weight, shift, stiffness):
             shift[i] -= potential[i] if weight[i] > 0 else 0.0
 
 
-@inlined
+@called
 def weights(row, grid, out):
     """w = 4ξ(1 − ξ)/ℓ on the interface, else 0; `row` padded."""
     scale = 4 / grid.width
@@ -125,10 +127,11 @@ def fill_all_force(xi, grid, work):
 
 
 @inlined
-def fill_rates(xi, inside, noise, c, grid, work):
+def fill_rates(xi, inside, reaction, noise, c, grid, work):
     """Curvature, reaction rates and force of all live rows; returns their `Sums`.
 
-    `xi` padded, its ghosts filled; `inside` c̃ and ψ in the box (2, z, y, x), or None where they are those at its top.
+    `xi` padded, its ghosts filled; `inside` c̃ and ψ in the box (2, z, y, x), and the `Reaction` whose affinity is
+    filled, or both None where c̃ and ψ are those at the top.
     """
     depth, height, columns = work.force.shape
     sites = depth * columns
@@ -146,9 +149,9 @@ def fill_rates(xi, inside, noise, c, grid, work):
     cathodic = anodic = agitation = repair = low = high = loudest = 0.0
     stiffest = 0.0 if grid.anisotropic else 1.0
     low_row = high_row = loudest_row = stiffest_row = richest_row = -1
-    richest, poorest = 0.0, FAR
+    richest = 0.0
     if inside is None:
-        richest = poorest = c[SUPPLY]
+        richest = c[SUPPLY]
     for z in range(depth):
         for j in range(height):
             if not work.live[z, j]:
@@ -170,15 +173,12 @@ def fill_rates(xi, inside, noise, c, grid, work):
                 for i in range(columns):
                     forward[i] = c[SUPPLY] * weight[i] * factor[i]
             else:
-                concentration, row_rich, row_poor = inside[0, z, j], 0.0, FAR
-                middle = 0.5 / grid.width  # half of the largest weight
+                concentration, attracted, row_rich = inside[0, z, j], reaction.affinity[z, j], 0.0
                 for i in range(columns):
-                    forward[i] = concentration[i] * weight[i] * factor[i]
+                    attracted[i] = weight[i] * factor[i]
+                    forward[i] = concentration[i] * attracted[i]
                 for i in range(columns):
                     row_rich = max(row_rich, concentration[i] if weight[i] > 0 else 0.0)
-                for i in range(columns):
-                    row_poor = min(row_poor, concentration[i] if weight[i] > middle else FAR)
-                poorest = min(poorest, row_poor)
                 if row_rich > richest:
                     richest, richest_row = row_rich, number
             row_low = row_high = row_loud = row_stiff = row_c = row_a = row_n = row_f = 0.0
@@ -217,7 +217,6 @@ def fill_rates(xi, inside, noise, c, grid, work):
         loudest,
         stiffest,
         richest,
-        poorest,
         low_row,
         high_row,
         loudest_row,
@@ -227,11 +226,8 @@ def fill_rates(xi, inside, noise, c, grid, work):
 
 
 @inlined
-def set_pace(sums, demand, time_left, overpotential, most, c, grid):
-    """Overpotential that carries the current, coefficient of the profile's repair, and length of the sub-step.
-
-    `most`: what it may be at most.
-    """
+def set_pace(sums, demand, time_left, overpotential, c, grid):
+    """Overpotential that carries the current, coefficient of the profile's repair, and length of the sub-step."""
     alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
     beta = 1 - alpha
     rate = demand / time_left - c[AGITATION] * sums.noise
@@ -249,11 +245,28 @@ def set_pace(sums, demand, time_left, overpotential, most, c, grid):
     relaxation = PROFILE_RELAXATION * width * speed + diffusivity
     t2 = math.tanh(2 / width) ** 2
     longest = largest_substep(relaxation, speed, diffusivity, width, 4 * t2 / (1 - t2), grid.margin)
-    count = max(math.ceil(time_left / min(longest, most)), 1)
-    final = first
+    count = max(math.ceil(time_left / longest), 1)
+    start = Pace(rate, sums.cathodic, first, first, speed, slope, relaxation, time_left / count, count == 1)
+    return carry(start, sums.cathodic, sums, c, grid)
+
+
+@inlined
+def carry(pace, cathodic, sums, c, grid):
+    """The pace with the overpotential at which the rates carry the current, the profile's repair included."""
+    y = pace.overpotential
     if grid.galvanostatic:
-        final = solve_overpotential(sums.cathodic, sums.anodic, rate - relaxation * sums.force, alpha)
-    return Pace(rate, first, final, speed, slope, relaxation, time_left / count, count == 1)
+        y = solve_overpotential(cathodic, sums.anodic, pace.rate - pace.relaxation * sums.force, c[ALPHA])
+    return Pace(
+        pace.rate,
+        cathodic,
+        pace.first_overpotential,
+        y,
+        pace.speed,
+        pace.slope,
+        pace.relaxation,
+        pace.substep,
+        pace.last,
+    )
 
 
 @inlined

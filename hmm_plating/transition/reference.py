@@ -249,8 +249,7 @@ def advance(
             stiff = running & box_torch.is_stiff(low, y, taken, c, xi.shape[-c.dimensions :])
             if bool(stiff.any()):
                 affinity, backward = weight * attraction, weight * anodic_factor
-                others = weight * noise_velocity + per_cell(relaxation, c) * force
-                reacting = box_torch.react(inside[:, 0], xi, affinity, backward, others, y, taken, c)
+                reacting = box_torch.react(inside[:, 0], xi, affinity, backward, weight * noise_velocity, y, taken, c)
                 cathodic_factor = torch.where(per_cell(stiff, c), reacting, supply) * attraction
                 cathodic = torch.where(running, c.exchange_velocity * thickness(weight * cathodic_factor), one)
         if galvanostatic:
@@ -261,14 +260,17 @@ def advance(
             - per_cell(c.exchange_velocity * torch.exp(beta * y), c) * anodic_factor
             + noise_velocity
         )
-        change = per_cell(substep, c) * (weight * deposition + per_cell(relaxation, c) * force)
-        updated = (xi + change).clamp(0, 1)
-        growth = torch.where(per_cell(running, c), updated - xi, 0 * one)
-        demand = demand - thickness(growth)
+        driven = per_cell(substep, c) * weight * deposition
+        updated = (xi + driven + per_cell(substep * relaxation, c) * force).clamp(0, 1)
+        change = torch.where(per_cell(running, c), updated - xi, 0 * one)
+        demand = demand - thickness(change)
         xi = torch.where(per_cell(running, c), updated, xi)
         if inside is not None:
+            growth = box_torch.growth(change, driven, weight * cathodic_factor)
             after = box_torch.advance(inside, xi, growth, torch.where(running, substep, one), c)
             inside = torch.where(per_cell(running, c)[:, None], after, inside)
+            status = torch.where(running & box_torch.is_depleted(inside[:, 0], xi), DEPLETED * one, status)
+            running = running & (status == 0)
         overpotential = torch.where(running, y, overpotential)
         time_left = torch.where(running & (count > 1), time_left - substep, torch.where(running, 0 * one, time_left))
         substeps = substeps + running

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from hmm_plating.errors import DepletionError
 from hmm_plating.materials import FARADAY_CONSTANT, Electrolyte, Metal
 from hmm_plating.morphology import film, roughness, thickness
 from hmm_plating.transition import Interface, Parameters, Transport, initial_state, step
 from hmm_plating.transition.diffusion_layer import node_widths, relaxed_profile
+from hmm_plating.transition.kernels.box import LEAST_CONCENTRATION
 
 WATER = Electrolyte(density=997.05, viscosity=0.890e-3)
 INTERFACE = Interface(20e-9, 5e-9)
@@ -62,25 +64,49 @@ def test_bumps_grow_at_the_linear_rate_of_a_depleted_front(length, tolerance):
 
 
 def roughening(share):
-    """How much rougher random waves are after 120 nm of growth, the current kept at a share of the limiting one."""
+    """How much rougher random waves are after 120 nm of growth at a share of the limiting one; least c̃ of liquid."""
     columns, rows, generator = 64, 88, torch.Generator().manual_seed(1)
     spectrum = torch.fft.rfft(torch.randn(columns, generator=generator, dtype=torch.float64))
     spectrum[0], spectrum[4:] = 0, 0
     waves = torch.fft.irfft(spectrum, columns)
     height, beyond = 100e-9 + 5e-9 * waves / waves.std(), TRANSPORT.layer_thickness + rows * SPACING
     state, p, _ = steady(height, rows, share / (beyond - 100e-9), noise_amplitude=1.0, anisotropy_strength=0.05)
-    start = float(roughness(state.order_parameter, SPACING))
+    start, least = float(roughness(state.order_parameter, SPACING)), 1.0
     for _ in range(24):
         current = share * IONS / (beyond - float(thickness(state.order_parameter, SPACING)))
         noise = torch.randn(state.order_parameter.shape, generator=generator, dtype=torch.float64)
         state = step(state, -current, 5e-9 * p.charge_per_volume / current, noise, p)
-    return float(roughness(state.order_parameter, SPACING)) / start
+        least = min(least, float(state.concentration[state.order_parameter < 0.5].min()))
+    return float(roughness(state.order_parameter, SPACING)) / start, least
 
 
 @pytest.mark.slow
 def test_a_film_stays_compact_below_the_limiting_current_and_parts_near_it():
-    assert roughening(0.3) < 1.2
-    assert roughening(0.97) > 2.5
+    """Its fjords keep their last ions: what repairs the profile of closing walls takes none from them."""
+    compact, _ = roughening(0.3)
+    parted, least = roughening(0.97)
+    assert compact < 1.2
+    assert parted > 2.5
+    assert least > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_more_than_the_limiting_current_is_an_error_before_the_concentration_is_negative(backend):
+    """The top of the box, at 0.82 of the current that would empty it, keeps its ions: the surface runs out of them."""
+    rows, generator = 88, torch.Generator().manual_seed(2)
+    height, beyond = 100e-9 + 4e-9 * torch.randn(8, generator=generator).double(), 1e-6 + rows * SPACING
+    state, p, current = steady(height, rows, 0.9 / (beyond - 100e-9))
+    least = [1.0]
+
+    def drive(state):
+        for _ in range(200):
+            state = step(state, 1.1 / 0.9 * current, 2e-5, 0 * state.order_parameter, p, backend)
+            least.append(float(state.concentration[state.order_parameter < 0.5].min()))
+
+    with pytest.raises(DepletionError, match="Sand's time"):
+        drive(state)
+    assert LEAST_CONCENTRATION < least[-1] < 0.05
 
 
 @pytest.mark.slow

@@ -1,22 +1,38 @@
 """Concentration and potential inside the box after a sub-step, and their reverse.
 
-    s c̃' − ∇·(1 − ξ)∇c̃' = s (c̃ − r Δξ),     −∇·(1 − ξ)∇ψ' = −P Δξ/Δt
+    s c̃' − ∇·(1 − ξ)∇c̃' = s (c̃ − r G),     −∇·(1 − ξ)∇ψ' = −P G/Δt
+    G = (w v + w n)Δt + a Σ R,     R = Δξ − (w v + w n)Δt
 
-in cells, with s = 1/(DΔt), r = (1 − t₊) c_s/c0 and P = zF/(RT) zF c_s/σ; ψ = zFφ/(RT) less that at the box top.
+in cells, with s = 1/(DΔt), r = (1 − t₊) c_s/c0 and P = zF/(RT) zF c_s/σ; ψ = zFφ/(RT) less that at the box top. R is
+what the profile's repair moves. It may make metal where no ion is left, as in a fjord that closes, so its ions are
+taken where the reaction runs, by the share a of the cathodic rates, and ΣG = ΣΔξ: the books close to round-off. The sum
+of these rates is positive whatever the current, because the overpotential cancels; a sub-step without is refused.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from hmm_plating.compiled import called
 from hmm_plating.transition.kernels.elliptic import reached, solve
+from hmm_plating.transition.kernels.geometry import ACTIVE
 from hmm_plating.transition.kernels.multigrid import LEAK, Workspace, workspace
-from hmm_plating.transition.kernels.substep import DIFFUSIVITY, OHMIC, RATIO, SUPPLY
+from hmm_plating.transition.kernels.substep import (
+    AGITATION,
+    ALPHA,
+    DIFFUSIVITY,
+    EXCHANGE,
+    OHMIC,
+    RATIO,
+    SUPPLY,
+    weights,
+)
 
 TOLERANCE, MOST = 1e-9, 60
+LEAST_CONCENTRATION = -0.02  # c̃ at the surface, below which the drive, not the splitting of a sub-step, has emptied it
 
 
 class Box(NamedTuple):
@@ -59,13 +75,69 @@ def fill_mobility(xi, margin, box):
 
 
 @called
-def fill_growth(before, xi, margin, box):
-    """Δξ of the sub-step; both padded."""
+def fill_growth(before, xi, noise, pace, c, grid, work, box):
+    """G of the sub-step from ξ before and after, both padded; returns Σ R and the sum of the cathodic rates."""
+    plate = pace.substep * c[EXCHANGE] * math.exp(-c[ALPHA] * pace.overpotential)
+    strip = pace.substep * c[EXCHANGE] * math.exp((1 - c[ALPHA]) * pace.overpotential)
+    agitation, weight = pace.substep * c[AGITATION], work.rows[11, : noise.shape[2]]
+    repaired = cathodic = 0.0
     for z in range(box.growth.shape[0]):
         for j in range(box.growth.shape[1]):
-            old, new, target = before[z + margin, j + 1], xi[z + margin, j + 1], box.growth[z, j]
+            target = box.growth[z, j]
+            if not work.live[z, j]:
+                for i in range(target.size):
+                    target[i] = 0.0
+                continue
+            old, new, given = before[z + grid.margin, j + 1], xi[z + grid.margin, j + 1], noise[z, j]
+            forward, backward = work.forward[z, j], work.backward[z, j]
+            weights(old, grid, weight)
             for i in range(target.size):
-                target[i] = new[i + 1] - old[i + 1]
+                target[i] = plate * forward[i] - strip * backward[i] + agitation * weight[i] * given[i]
+            for i in range(target.size):
+                repaired += new[i + 1] - old[i + 1] - target[i]
+                cathodic += forward[i]
+    for z in range(box.growth.shape[0]):
+        for j in range(box.growth.shape[1]):
+            if work.live[z, j]:
+                add_field(box.growth[z, j], repaired / cathodic, work.forward[z, j])
+    return repaired, cathodic
+
+
+@called
+def growth_reverse(cathodic, work, by_growth):
+    """Through `fill_growth`: `by_growth` (z, y, x) becomes derivatives with respect to (w v + w n)Δt at given Δξ.
+
+    Returns that with respect to each Δξ, Σ a by_growth.
+    """
+    mean = 0.0
+    for z in range(by_growth.shape[0]):
+        for j in range(by_growth.shape[1]):
+            if work.live[z, j]:
+                target, forward = by_growth[z, j], work.forward[z, j]
+                for i in range(target.size):
+                    mean += forward[i] * target[i]
+    mean /= cathodic
+    for z in range(by_growth.shape[0]):
+        for j in range(by_growth.shape[1]):
+            target = by_growth[z, j]
+            for i in range(target.size):
+                target[i] = target[i] - mean if work.live[z, j] else 0.0
+    return mean
+
+
+@called
+def is_depleted(xi, concentration, margin):
+    """Whether c̃ (z, y, x) is below `LEAST_CONCENTRATION` somewhere on the liquid side of the interface; `xi` padded."""
+    for z in range(concentration.shape[0]):
+        for j in range(concentration.shape[1]):
+            row, own, least = xi[z + margin, j + 1], concentration[z, j], 0.0
+            for i in range(own.size):
+                value = row[i + 1]
+                if value < 0.5 and value * (1 - value) > ACTIVE:
+                    least = min(least, own[i])
+            if least < LEAST_CONCENTRATION:
+                return True
+    return False
 
 
 @called

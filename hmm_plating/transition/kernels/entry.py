@@ -7,7 +7,15 @@ import math
 import numpy as np
 
 from hmm_plating.compiled import inlined, kernel
-from hmm_plating.transition.kernels.box import advance_box, box_reverse, box_workspace, fill_growth, fill_mobility
+from hmm_plating.transition.kernels.box import (
+    advance_box,
+    box_reverse,
+    box_workspace,
+    fill_growth,
+    fill_mobility,
+    growth_reverse,
+    is_depleted,
+)
 from hmm_plating.transition.kernels.geometry import Work, add_row, fill_distance, fill_ghosts, workspace
 from hmm_plating.transition.kernels.reaction import Reaction, is_stiff, react, react_reverse, reaction_workspace
 from hmm_plating.transition.kernels.reverse import (
@@ -87,7 +95,7 @@ def move(xi, former, inside, sums, pace, noise, c, grid, work, reaction, box):
     grown = apply_rates(xi, noise, pace, c, grid, work)
     if inside is not None:
         fill_mobility(xi, grid.margin, box)
-        fill_growth(former, xi, grid.margin, box)
+        fill_growth(former, xi, noise, pace, c, grid, work, box)
         good = advance_box(inside, pace.substep, c, box) and good
     return pace, grown, stiff, good
 
@@ -124,6 +132,9 @@ def advance(field, inside, progress, noise, c, grid, on_base, rows, most):
         if not good:
             progress[4] = NOT_CONVERGED
             break
+        if inside is not None and is_depleted(xi, inside[0], grid.margin):
+            progress[4] = DEPLETED
+            break
         progress[1] = 0.0 if pace.last else progress[1] - pace.substep
         progress[2] = pace.overpotential
         taken += 1
@@ -148,11 +159,13 @@ def reverse(
     all_sums, paces, times = [], [], np.empty(most)
     box = None if inside is None else box_workspace(*field.shape)
     drawn = None if inside is None else np.empty((3, *field.shape))
+    by_growth = None if inside is None else np.empty(field.shape)
+    sites = field.shape[0] * field.shape[2]
     stiff = np.zeros(most, np.bool_)
     if inside is not None:
         insides, reactions = np.empty((most + 1, *inside.shape)), np.empty((most, 2, *field.shape))
         consumption, given = np.empty(field.shape), np.empty(field.shape)
-        by_mobility, by_growth = np.empty(field.shape), np.empty(field.shape)
+        by_mobility = np.empty(field.shape)
         solutions, predicted = np.zeros(inside.shape), np.zeros(field.shape)
         copy_to(inside, insides[0])
     while taken < most and left > 0 and may_run(xi, margin, on_base, rows):
@@ -183,48 +196,64 @@ def reverse(
         work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
         own = None if inside is None else insides[k]
         affinity = None if inside is None else reactions[k, 0]
+        by_thickness, repair_per_rate = -by_progress[0], 0.0
         if inside is not None:
             fill_mobility(states[k + 1], margin, box)
-            fill_growth(xi, states[k + 1], margin, box)
+            repaired, cathodic = fill_growth(xi, states[k + 1], noise, pace, c, grid, work, box)
             solved = box_reverse(
                 insides[k], insides[k + 1], by_inside, pace.substep, c, box, solutions, by_c, by_mobility, by_growth
             )
             good = good and solved
-            add_inner(adjoints.order_parameter, 1.0, by_growth, margin)
             add_inner(adjoints.order_parameter, -1.0, by_mobility, margin)
+            by_thickness += growth_reverse(cathodic, work, by_growth) * sites
+            repair_per_rate = repaired / cathodic
         fill_distance(xi, margin, grid.width, work)
         fill_all_force(xi, grid, work)
-        pulls = update_reverse(xi, noise, pace, c, grid, work, -by_progress[0], adjoints)
+        pulls = update_reverse(xi, noise, pace, c, grid, work, by_thickness, by_growth, adjoints)
         by_carry = carry_reverse(pulls, sums, pace, by_progress[2], c, grid, by_c)
-        by_first, by_relaxation = by_carry.first_overpotential, by_carry.relaxation
-        if inside is not None:
-            add_inner(adjoints.order_parameter, -1.0, by_growth, margin)
-            if stiff[k]:
-                reaction = Reaction(reactions[k, 0], reactions[k, 1], consumption)
-                reacting_reverse(adjoints.curvature, pace, by_carry.cathodic, c, work, affinity, given)
-                more_first, more_relaxation, solved = react_reverse(
-                    xi,
-                    insides[k, 0],
-                    noise,
-                    pace,
-                    grid,
-                    c,
-                    work,
-                    reaction,
-                    box,
-                    given,
-                    predicted,
-                    by_c,
-                    by_inside[0],
-                    drawn,
-                )
-                good = good and solved
-                by_first += more_first
-                by_relaxation += more_relaxation
-                add_inner(adjoints.order_parameter, -1.0, given, margin)
-        by_sums = pace_reverse(by_carry, by_first, by_relaxation, sums, pace, by_progress[0], times[k], c, grid, by_c)
+        by_first = by_carry.first_overpotential
+        if inside is not None and stiff[k]:
+            reaction = Reaction(reactions[k, 0], reactions[k, 1], consumption)
+            reacting_reverse(
+                adjoints.curvature, by_growth, repair_per_rate, pace, by_carry.cathodic, c, work, affinity, given
+            )
+            more_first, solved = react_reverse(
+                xi,
+                insides[k, 0],
+                noise,
+                pace,
+                grid,
+                c,
+                work,
+                reaction,
+                box,
+                given,
+                predicted,
+                by_c,
+                by_inside[0],
+                drawn,
+            )
+            good = good and solved
+            by_first += more_first
+            add_inner(adjoints.order_parameter, -1.0, given, margin)
+        by_sums = pace_reverse(by_carry, by_first, sums, pace, by_progress[0], times[k], c, grid, by_c)
         rates_reverse(
-            xi, own, affinity, drawn, stiff[k], noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside
+            xi,
+            own,
+            affinity,
+            drawn,
+            stiff[k],
+            by_growth,
+            repair_per_rate,
+            noise,
+            pace,
+            sums,
+            by_sums,
+            c,
+            grid,
+            work,
+            adjoints,
+            by_inside,
         )
         by_progress[0], by_progress[2] = by_sums.demand, by_sums.overpotential
     store(adjoints.order_parameter, margin, by_field)

@@ -1,12 +1,12 @@
 """Concentration that a stiff reaction leaves at the surface during a sub-step, and its reverse.
 
-    s c̃* + (r/D) g(c̃*) − ∇·(1 − ξ)∇c̃* = s c̃,     g = v0 w (c̃* e^{−α(y + shift)} − e^{β(y + shift)}) + w n + b F
+    s c̃* + (r/D) g(c̃*) − ∇·(1 − ξ)∇c̃* = s c̃,     g = v0 w (c̃* e^{−α(y + shift)} − e^{β(y + shift)}) + w n
 
-in cells, with the notation of `box`, ξ, c̃, shift, noise w n and repair b F those before the sub-step and
-v0 = j0/(zF c_s): what the reaction takes is proportional to the concentration that it finds, a sink on the diagonal.
-The matrix is an M-matrix, so that c̃* stays bounded, and without noise and repair positive, however fast the reaction
-is (Patankar, Numerical Heat Transfer and Fluid Flow, 1980, section 7.2), and a sub-step may be as long as the front's
-motion allows. What the surface then really gains at c̃* goes into the balance of `box`, which stays exact.
+in cells, with the notation of `box`, ξ, c̃, shift and noise w n those before the sub-step and v0 = j0/(zF c_s): what the
+reaction takes is proportional to the concentration that it finds, a sink on the diagonal; y carries the whole current.
+The matrix is an M-matrix, so that c̃* stays bounded, and without noise positive, however fast the reaction is (Patankar,
+Numerical Heat Transfer and Fluid Flow, 1980, section 7.2), and a sub-step may be as long as the front's motion allows.
+What the surface then really gains at c̃* goes into the balance of `box`, which stays exact.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def react(xi, concentration, noise, pace, grid, c, work, reaction, box):
     """
     storage, (_, strip) = 1 / (c[DIFFUSIVITY] * pace.substep), rate_factors(pace.first_overpotential, c)
     taken = c[RATIO] / c[DIFFUSIVITY]
-    agitation, relaxation = taken * c[AGITATION], taken * pace.relaxation
+    agitation = taken * c[AGITATION]
     fill_mobility(xi, grid.margin, box)
     fill_consumption(pace.first_overpotential, c, work, reaction)
     weight = work.rows[11, : noise.shape[2]]
@@ -97,10 +97,10 @@ def react(xi, concentration, noise, pace, grid, c, work, reaction, box):
                 start[i] = row[i]
                 target[i] = storage * row[i]
             if work.live[z, j]:
-                backward, force, given = work.backward[z, j], work.force[z, j], noise[z, j]
+                backward, given = work.backward[z, j], noise[z, j]
                 weights(xi[z + grid.margin, j + 1], grid, weight)
                 for i in range(row.size):
-                    target[i] += strip * backward[i] - agitation * weight[i] * given[i] - relaxation * force[i]
+                    target[i] += strip * backward[i] - agitation * weight[i] * given[i]
     found = reaction.reacting
     _, residual = solve(
         found, box.mobility, storage, reaction.consumption, box.source, c[SUPPLY], box.top, TOLERANCE, MOST, box.space
@@ -129,11 +129,11 @@ def react_reverse(
         solution: of the adjoint solve, which starts from what it holds.
         by_c: derivatives with respect to the coefficients, added to.
         by_concentration: those with respect to c̃ (z, y, x), added to.
-        drawn: derivatives with respect to the logarithms of `affinity` and `work.backward`, and to noise and repair
-            (3, z, y, x), overwritten in live rows.
+        drawn: derivatives with respect to the logarithms of `affinity` and `work.backward`, and to the noise's part
+            of g (3, z, y, x), overwritten in live rows.
 
     Returns:
-        The derivatives with respect to overpotential and relaxation, and whether the solve converged.
+        The derivative with respect to the overpotential, and whether the solve converged.
     """
     storage, (_, strip) = 1 / (c[DIFFUSIVITY] * pace.substep), rate_factors(pace.first_overpotential, c)
     fill_mobility(xi, grid.margin, box)
@@ -143,7 +143,7 @@ def react_reverse(
     )
     by_c[SUPPLY] += conductance_reverse(solution, reaction.reacting, c[SUPPLY], box, given)
     taken, weight = c[RATIO] / c[DIFFUSIVITY], work.rows[11, : noise.shape[2]]
-    by_storage = by_plate = by_strip = by_noise = by_force = 0.0
+    by_storage = by_plate = by_strip = by_noise = 0.0
     for z in range(given.shape[0]):
         for j in range(given.shape[1]):
             own, found, old, target = solution[z, j], reaction.reacting[z, j], concentration[z, j], drawn[0, z, j]
@@ -157,7 +157,7 @@ def react_reverse(
                 for i in range(own.size):
                     target[i] = -own[i] * found[i] * lost[i]
                     other[i] = strip * own[i] * backward[i]
-                force, agitated, pull = work.force[z, j], noise[z, j], drawn[2, z, j]
+                agitated, pull = noise[z, j], drawn[2, z, j]
                 weights(xi[z + grid.margin, j + 1], grid, weight)
                 for i in range(own.size):
                     pull[i] = -taken * own[i]
@@ -165,12 +165,11 @@ def react_reverse(
                     by_plate += target[i]
                     by_strip += other[i]
                     by_noise += pull[i] * weight[i] * agitated[i]
-                    by_force += pull[i] * force[i]
     alpha, rates = c[ALPHA], by_plate + by_strip
-    all_rates = rates + c[AGITATION] * by_noise + pace.relaxation * by_force
+    all_rates = rates + c[AGITATION] * by_noise
     by_c[ALPHA] -= pace.first_overpotential * rates
     by_c[RATIO] += all_rates / c[RATIO]
     by_c[EXCHANGE] += rates / c[EXCHANGE]
     by_c[AGITATION] += by_noise
     by_c[DIFFUSIVITY] -= (all_rates + storage * by_storage) / c[DIFFUSIVITY]
-    return (1 - alpha) * by_strip - alpha * by_plate, by_force, reached(residual, TOLERANCE)
+    return (1 - alpha) * by_strip - alpha * by_plate, reached(residual, TOLERANCE)

@@ -82,9 +82,10 @@ def overpotential_reverse(given, y, cathodic, anodic, rate, alpha):
 
 
 @inlined
-def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
+def update_reverse(xi, noise, pace, c, grid, work, given_thickness, by_growth, adjoints):
     """Through `apply_rates`: `adjoints.curvature` takes what pulls on the change of each cell.
 
+    `by_growth`, of `growth_reverse` or None, pulls on what reaction and noise change, but not on the profile's repair.
     Returns Σ pull × (forward, backward, w noise, force).
     """
     depth, height, columns = work.force.shape
@@ -111,9 +112,11 @@ def update_reverse(xi, noise, pace, c, grid, work, given_thickness, adjoints):
                 target[i + 1] = pull[i] - share
             row_plate = row_strip = row_noise = row_force = 0.0
             for i in range(columns):
-                row_plate += pull[i] * forward[i]
-                row_strip += pull[i] * backward[i]
-                row_noise += pull[i] * weight[i] * given[i]
+                change[i] = pull[i] if by_growth is None else pull[i] + by_growth[z, j, i]
+            for i in range(columns):
+                row_plate += change[i] * forward[i]
+                row_strip += change[i] * backward[i]
+                row_noise += change[i] * weight[i] * given[i]
                 row_force += pull[i] * force[i]
             by_plate += row_plate
             by_strip += row_strip
@@ -145,30 +148,34 @@ def carry_reverse(pulls, sums, pace, given_overpotential, c, grid, by_c):
 
 
 @inlined
-def reacting_reverse(pulls, pace, by_cathodic, c, work, affinity, out):
-    """Derivatives with respect to c̃* (z, y, x), through `apply_rates` and the cathodic sum; `pulls` of the former."""
+def reacting_reverse(pulls, by_growth, repair_per_rate, pace, by_cathodic, c, work, affinity, out):
+    """Derivatives with respect to c̃* (z, y, x), through `apply_rates`, `fill_growth` and the cathodic sum.
+
+    `pulls` of `update_reverse`, `repair_per_rate` of the sums of both.
+    """
     plate = pace.substep * c[EXCHANGE] * math.exp(-c[ALPHA] * pace.overpotential)
     share = by_cathodic * c[EXCHANGE] / (out.shape[0] * out.shape[2])
     for z in range(out.shape[0]):
         for j in range(out.shape[1]):
-            target, pull, attracted = out[z, j], pulls[z, j], affinity[z, j]
+            target, pull, moved, attracted = out[z, j], pulls[z, j], by_growth[z, j], affinity[z, j]
             if work.live[z, j]:
                 for i in range(target.size):
-                    target[i] = attracted[i] * (plate * pull[i] + share)
+                    target[i] = attracted[i] * (plate * pull[i] + (plate + repair_per_rate) * moved[i] + share)
             else:
                 for i in range(target.size):
                     target[i] = 0.0
 
 
 @inlined
-def pace_reverse(by_carry, by_first, by_relaxation, sums, pace, given_demand, time_left, c, grid, by_c):
+def pace_reverse(by_carry, by_first, sums, pace, given_demand, time_left, c, grid, by_c):
     """Through `set_pace` up to `carry`; adds to `by_c`, returns `SumAdjoints`.
 
-    Those with respect to the first overpotential and to the relaxation include what a stiff reaction makes of them.
+    `by_first`: with respect to the first overpotential, what a stiff reaction makes of it included.
     """
     alpha, exchange, width = c[ALPHA], c[EXCHANGE], grid.width
     beta, first = 1 - c[ALPHA], pace.first_overpotential
     by_anodic, by_rate = by_carry.anodic, by_carry.rate
+    by_relaxation = by_carry.relaxation
     by_speed = PROFILE_RELAXATION * width * by_relaxation
     by_slope = by_relaxation * c[CAPILLARY] * sums.stiffest
     by_c[CAPILLARY] += by_relaxation * sums.stiffest * pace.slope
@@ -228,9 +235,27 @@ def pace_reverse(by_carry, by_first, by_relaxation, sums, pace, given_demand, ti
 
 
 @inlined
-def rates_reverse(xi, inside, affinity, drawn, stiff, noise, pace, sums, by_sums, c, grid, work, adjoints, by_inside):
+def rates_reverse(
+    xi,
+    inside,
+    affinity,
+    drawn,
+    stiff,
+    by_growth,
+    repair_per_rate,
+    noise,
+    pace,
+    sums,
+    by_sums,
+    c,
+    grid,
+    work,
+    adjoints,
+    by_inside,
+):
     """Through `fill_rates`; `adjoints.curvature` holds the pull of `update_reverse` and is overwritten.
 
+    `by_growth` and `repair_per_rate` as in `reacting_reverse`.
     `drawn` is of `react_reverse`, where the sub-step was stiff. Adds to `by_inside` (2, z, y, x), if there is one.
     """
     depth, height, columns = work.force.shape
@@ -243,6 +268,7 @@ def rates_reverse(xi, inside, affinity, drawn, stiff, noise, pace, sums, by_sums
     shift, stiffness, weight = work.rows[9, :columns], work.rows[10, :columns], work.rows[11, :columns]
     plated, stripped, by_shift = work.rows[12, :columns], work.rows[13, :columns], work.rows[14, :columns]
     by_stiffness, by_weight, excited = work.rows[15, :columns], work.rows[16, :columns], work.rows[17, :columns]
+    by_forward = work.rows[18, :columns]
     for row in adjoints.distance.reshape(-1, columns + 2):
         for i in range(columns + 2):
             row[i] = 0.0
@@ -263,9 +289,18 @@ def rates_reverse(xi, inside, affinity, drawn, stiff, noise, pace, sums, by_sums
             weights(row, grid, weight)
             row_shift(z, j, inside, c, grid, work, weight, shift, stiffness)
             for i in range(columns):
-                plated[i] = forward[i] * (plate * pull[i] + carried)
+                by_forward[i] = plate * pull[i] + carried
             for i in range(columns):
-                stripped[i] = backward[i] * (by_sums.anodic * c[EXCHANGE] / sites - strip * pull[i])
+                excited[i] = pull[i]
+            if inside is not None:
+                moved = by_growth[z, j]
+                for i in range(columns):
+                    by_forward[i] += (plate + repair_per_rate) * moved[i]
+                    excited[i] += moved[i]
+            for i in range(columns):
+                plated[i] = forward[i] * by_forward[i]
+            for i in range(columns):
+                stripped[i] = backward[i] * (by_sums.anodic * c[EXCHANGE] / sites - strip * excited[i])
             if inside is None:
                 by_supply = 0.0
                 for i in range(columns):
@@ -283,15 +318,14 @@ def rates_reverse(xi, inside, affinity, drawn, stiff, noise, pace, sums, by_sums
                 else:
                     for i in range(columns):
                         plated[i] += forward[i] * found
-                        to_concentration[i] += attracted[i] * (plate * pull[i] + carried + found)
+                        to_concentration[i] += attracted[i] * (by_forward[i] + found)
             for i in range(columns):
                 by_force[i] = pace.substep * pace.relaxation * pull[i] + by_sums.force / sites
             for i in range(columns):
-                excited[i] = c[AGITATION] * pace.substep * pull[i] + by_sums.noise / sites
+                excited[i] = c[AGITATION] * pace.substep * excited[i] + by_sums.noise / sites
             if inside is not None and stiff:
                 own_pull = drawn[2, z, j]
                 for i in range(columns):
-                    by_force[i] += pace.relaxation * own_pull[i]
                     excited[i] += c[AGITATION] * own_pull[i]
             for i in range(columns):
                 by_noise[i] += weight[i] * excited[i]

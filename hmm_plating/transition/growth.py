@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Literal
 
@@ -129,10 +130,14 @@ def _check_status(progress: reference.Progress, demand: Tensor, duration: float,
         raise ArithmeticError("concentration or potential in the box did not converge")
     depleted = progress.status == kernels.DEPLETED
     if bool(depleted.any()) and parameters.transport is not None:
-        time = torch.where(depleted, duration - progress.time_left, math.inf)
+        time = torch.where(depleted, duration - progress.time_left, math.inf).reshape(demand.shape)
         ions = parameters.charge_per_volume / (parameters.valence * FARADAY_CONSTANT)
-        flux = (demand * ions / duration).reshape(-1)
-        raise diffusion_layer.depletion_error(time, flux, duration, parameters.transport, parameters.valence)
+        transport, grid = parameters.transport, parameters.interface
+        if transport.resolved:  # the liquid of the box lengthens the way to the bulk
+            field = progress.order_parameter.detach()
+            liquid = (field.shape[-2] * grid.spacing - thickness(field, grid)).reshape(demand.shape)
+            transport = dataclasses.replace(transport, layer_thickness=transport.layer_thickness + liquid)
+        raise diffusion_layer.depletion_error(time, demand * ions / duration, duration, transport, parameters.valence)
 
 
 def exchange_rates(state: State, overpotential: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:

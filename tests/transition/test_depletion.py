@@ -1,6 +1,7 @@
 """Near the limiting current: the reaction is stiff, bumps grow, films branch."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -104,9 +105,22 @@ def test_more_than_the_limiting_current_is_an_error_before_the_concentration_is_
             state = step(state, 1.1 / 0.9 * current, 2e-5, 0 * state.order_parameter, p, backend)
             least.append(float(state.concentration[state.order_parameter < 0.5].min()))
 
-    with pytest.raises(DepletionError, match="Sand's time"):
+    with pytest.raises(DepletionError, match="Sand's time") as error:
         drive(state)
+    drawn, limit = (float(value) for value in re.findall(r"([\d.]+) A/m²", str(error.value)))
+    assert drawn == pytest.approx(1.1 * limit, rel=0.02)
     assert LEAST_CONCENTRATION < least[-1] < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_want_in_a_part_of_the_surface_is_an_error_as_well(backend):
+    """Half the surface has −0.1, so that the mean is still ample; diffusion fills up 7 nm within the step."""
+    state, p, current = steady(torch.full((32,), 100e-9, dtype=torch.float64), 40, 0.5 / 1.1e-6)
+    wanting = state.concentration.clone()
+    wanting[:, :16] = -0.1
+    with pytest.raises(DepletionError, match="Sand's time"):
+        step(state._replace(concentration=wanting), 0.1 * current, 1e-7, 0 * wanting, p, backend)
 
 
 @pytest.mark.slow

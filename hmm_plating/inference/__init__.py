@@ -23,12 +23,14 @@ from hmm_plating.inference.resampling import effective_sample_size, multinomial,
 from hmm_plating.inference.score import log_evidence
 from hmm_plating.inference.secant_proposal import SecantProposal
 from hmm_plating.inference.smc2 import SMC2
+from hmm_plating.inference.smc_abc import SMCABC
 from hmm_plating.inference.tempering import Tempering
 
 __all__ = [
     "LFVI",
     "PMMH",
     "SMC2",
+    "SMCABC",
     "Calibration",
     "FilterState",
     "Genealogy",

@@ -44,7 +44,7 @@ class BestAdjustment:
 
     candidates: Sequence[Adjustment] = (MixtureAdjustment(), LinearAdjustment(), NoAdjustment())
     trials: int = 60
-    particles: int = 400
+    particles: int = 250
 
     def __post_init__(self) -> None:
         if not self.candidates or min(self.trials, self.particles) < 1:

@@ -161,8 +161,19 @@ def weigh(population: Population, *, rules: Rules, wanted: float, final: bool) -
         _complete(log_proposal, terms, population, chosen)
         return population.log_prior[chosen] - log_proposal[chosen] + math.log(len(population.distance))
 
+    latest = population.distance[-population.sizes[-1] :]
+    latest = latest[latest.isfinite()].sort().values
     tolerance = rules.tolerance(
-        Candidates(distances, log_importance, kernel, len(population.sizes) - 1, population.tolerance, wanted, final)
+        Candidates(
+            distances,
+            log_importance,
+            kernel,
+            population=len(population.sizes) - 1,
+            previous=population.tolerance,
+            wanted=wanted,
+            widest=float(latest[int(0.9 * (len(latest) - 1))]),
+            final=final,
+        )
     )
     accepted = int((distances <= kernel.reach * tolerance).sum())
     if accepted == 0:

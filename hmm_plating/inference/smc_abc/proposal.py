@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.inference.resampling import systematic
 
-_BLOCK = 4_000_000
+_BLOCK = 200_000
 
 
 class Mixture(NamedTuple):
@@ -58,18 +58,21 @@ class Mixture(NamedTuple):
             - torch.diagonal(self.cholesky, dim1=-2, dim2=-1).log().sum(-1)
         )
         stacked = whitening.reshape(-1, dimension).T
+        log_others = torch.log1p(-self.log_weights.exp().clamp(max=1 - 1e-6))
         parts = []
         rows = max(1, _BLOCK // (len(self.centres) * dimension))
         for start in range(0, len(points), rows):
             block = points[start : start + rows]
-            whitened = (block @ stacked).reshape(len(block), -1, dimension) - offset
-            terms = constant - 0.5 * whitened.square().sum(-1)
-            if sources is not None:
-                own = sources[start : start + rows, None] == self.sources
-                others = torch.log1p(-(own * self.log_weights.exp()).sum(-1).clamp(max=1 - 1e-6))
-                parts.append(torch.logsumexp(terms.masked_fill(own, -torch.inf), -1) - others)
-            else:
+            whitened = (block @ stacked).reshape(len(block), -1, dimension).sub_(offset)
+            terms = constant - 0.5 * whitened.square_().sum(-1)
+            if sources is None:
                 parts.append(torch.logsumexp(terms, -1))
+                continue
+            row, component = (sources[start : start + rows, None] == self.sources).nonzero(as_tuple=True)
+            terms[row, component] = -torch.inf
+            log_density = torch.logsumexp(terms, -1)
+            log_density[row] -= log_others[component]
+            parts.append(log_density)
         return torch.cat(parts)
 
 

@@ -21,15 +21,12 @@ from hmm_plating.inference.smc_abc.proposal import Mixture, cholesky, local_mome
 _FRACTIONS = (1.0, 0.3, 0.1, 0.03)
 _BANDWIDTHS = (0.08, 0.15, 0.25, 0.4, 0.6, 0.8)
 _COMPONENTS = 2000
-_HELD_OUT = 1000
+_HELD_OUT = 500
 
 
 def smoothed(points: Tensor, log_weights: Tensor, fraction: float, bandwidth: float) -> Mixture:
     """The estimate as a mixture with one component per particle."""
-    mean, covariance = local_moments(points, torch.softmax(log_weights, 0), fraction)
-    centres = mean + math.sqrt(1 - bandwidth**2) * (points - mean)
-    sources = torch.full((len(points),), -1)
-    return Mixture(centres, torch.log_softmax(log_weights, 0), bandwidth * cholesky(covariance), sources)
+    return _estimate(points, log_weights, _neighbourhoods(points, log_weights, fraction), bandwidth)
 
 
 def density_estimate(points: Tensor, log_weights: Tensor, generator: Generator) -> Mixture:
@@ -48,10 +45,25 @@ def density_estimate(points: Tensor, log_weights: Tensor, generator: Generator) 
     fitted, held_out = order[:half], order[half : 2 * half]
     weights = torch.softmax(log_weights[held_out], 0)
 
-    def score(fraction: float, bandwidth: float) -> float:
-        estimate = smoothed(points[fitted], log_weights[fitted], fraction, bandwidth)
-        # One far outlier must not decide.
-        return float(weights @ estimate.log_density(points[held_out]).clamp(min=-1e4))
-
-    best = max(((f, b) for f in _FRACTIONS for b in _BANDWIDTHS), key=lambda choice: score(*choice))
+    best, best_score = (_FRACTIONS[0], _BANDWIDTHS[-1]), -math.inf
+    for fraction in _FRACTIONS:
+        local = _neighbourhoods(points[fitted], log_weights[fitted], fraction)
+        for bandwidth in _BANDWIDTHS:
+            estimate = _estimate(points[fitted], log_weights[fitted], local, bandwidth)
+            # One far outlier must not decide.
+            score = float(weights @ estimate.log_density(points[held_out]).clamp(min=-1e4))
+            if score > best_score:
+                best, best_score = (fraction, bandwidth), score
     return smoothed(points, log_weights, *best)
+
+
+def _neighbourhoods(points: Tensor, log_weights: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
+    """Mean (n, d) and Cholesky factor (n, d, d) of the neighbours of each point."""
+    mean, covariance = local_moments(points, torch.softmax(log_weights, 0), fraction)
+    return mean, cholesky(covariance)
+
+
+def _estimate(points: Tensor, log_weights: Tensor, local: tuple[Tensor, Tensor], bandwidth: float) -> Mixture:
+    mean, factor = local
+    centres = mean + math.sqrt(1 - bandwidth**2) * (points - mean)
+    return Mixture(centres, torch.log_softmax(log_weights, 0), bandwidth * factor, torch.full((len(points),), -1))

@@ -29,6 +29,7 @@ class Candidates(NamedTuple):
         population: number of the population, from 0.
         previous: tolerance of the population before, infinite for the first.
         wanted: effective sample size to aim at.
+        widest: distance within which nine tenths of the latest population are.
         final: no population follows: these are the weights of the result.
     """
 
@@ -38,6 +39,7 @@ class Candidates(NamedTuple):
     population: int
     previous: float
     wanted: float
+    widest: float
     final: bool
 
 
@@ -46,28 +48,38 @@ class ToleranceRule(Protocol):
 
 
 def by_sample_size(candidates: Candidates) -> float:
-    """The smallest tolerance whose weights have the wanted effective sample size; infinite where none has.
+    """The smallest tolerance whose weights have the wanted effective sample size, or half of the largest that is found.
 
-    As Del Moral, Doucet and Jasra, Statistics and Computing 22 (2012) 1009, who reduce the tolerance as far as
-    the sample size allows.
+    As Del Moral, Doucet and Jasra, Statistics and Computing 22 (2012) 1009, who reduce the tolerance as far as the
+    sample size allows. It is no wider than the latest population: farther out are the few draws of earlier, wider
+    ones, whose weights there are orders of magnitude larger, and a large tolerance would have a large sample of the
+    prior.
     """
     distances, kernel, wanted = candidates.distances, candidates.kernel, candidates.wanted
-    count = min(len(distances), math.ceil(2 * wanted))
-
-    def size(tolerance: float) -> float:
-        return _sample_size(distances[:count], candidates.log_weights(count), kernel, tolerance)
-
-    while size(float(distances[count - 1]) / kernel.reach) < wanted and count < len(distances):
-        count = min(len(distances), 2 * count)
-    attained = distances[:count] / kernel.reach
-    if size(float(attained[-1])) < wanted:
-        if size(float(distances[-1])) < wanted:
-            return math.inf
-        attained = distances  # a kernel with tails may have to be as wide as the distances themselves
-    low, high = 0, len(attained) - 1  # the sample size grows with the tolerance
+    limit = max(1, int((distances <= candidates.widest).sum()))
+    count, tried = min(limit, math.ceil(wanted / 4)), []
+    while True:
+        attained = distances[:count] / kernel.reach
+        size = _sample_size(distances[:count], candidates.log_weights(count), kernel, float(attained[-1]))
+        tried.append((attained, size))
+        if size >= wanted or count == limit:
+            break
+        count = min(limit, 2 * count)
+    if size < wanted and kernel.reach > 1:  # a kernel with tails may have to be as wide as the distances themselves
+        attained = distances[:limit]
+        within = int((distances <= kernel.reach * attained[-1]).sum())
+        size = _sample_size(distances[:within], candidates.log_weights(within), kernel, float(attained[-1]))
+        tried.append((attained, size))
+    best = max(size for _, size in tried)
+    wanted = wanted if best >= wanted else best / 2
+    attained = next(attained for attained, size in tried if size >= wanted)
+    within = int((distances <= kernel.reach * attained[-1]).sum())
+    nearest, log_weights = distances[:within], candidates.log_weights(within)
+    low, high = 0, len(attained) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if size(float(attained[middle])) >= wanted else (middle + 1, high)
+        enough = _sample_size(nearest, log_weights, kernel, float(attained[middle])) >= wanted
+        low, high = (low, middle) if enough else (middle + 1, high)
     return float(attained[high])
 
 

@@ -25,7 +25,7 @@ def candidates(kernel: AcceptanceKernel, *, wanted: float = 50, previous: float 
     generator = torch.Generator().manual_seed(3)
     distances = torch.rand(400, dtype=torch.float64, generator=generator).sort().values
     log_weights = torch.randn(400, dtype=torch.float64, generator=generator)
-    return Candidates(distances, lambda count: log_weights[:count], kernel, 1, previous, wanted, False), log_weights
+    return Candidates(distances, lambda count: log_weights[:count], kernel, 1, previous, wanted, math.inf, False), log_weights
 
 
 @pytest.mark.parametrize("kernel", [uniform, epanechnikov, gaussian])
@@ -51,8 +51,22 @@ def test_sample_size_is_reached_and_by_no_smaller_attained_tolerance(kernel: Acc
     assert size(attained[np.searchsorted(attained, tolerance) - 1]) < 50
 
 
-def test_too_large_a_sample_size_accepts_everything() -> None:
-    assert by_sample_size(candidates(uniform, wanted=10_000)[0]) == math.inf
+def test_of_a_sample_size_that_none_has_half_the_largest_is_taken() -> None:
+    """Even weights as far as 0.5, then one that outweighs all others, as of a draw from the prior alone."""
+    distances = torch.arange(1, 401).double() / 400
+    log_weights = torch.where(torch.arange(400) == 250, 20.0, 0.0).double()
+    given = Candidates(distances, lambda count: log_weights[:count], uniform, 1, math.inf, 70, math.inf, False)
+    assert by_sample_size(given) == distances[69]
+    # Tried are the nearest 75, 150, 300 and so on: 150 have a sample size of 150, 300 one of 1.
+    assert by_sample_size(given._replace(wanted=300)) == pytest.approx(float(distances[74]), abs=0.0026)
+    # Within a quarter of the distances there are a hundred.
+    assert by_sample_size(given._replace(wanted=300, widest=0.25)) == pytest.approx(float(distances[49]), abs=0.0026)
+    uneven = torch.linspace(0, 4, 400, dtype=torch.float64)
+    given = given._replace(log_weights=lambda count: uneven[:count], wanted=399)
+    weights = np.exp(uneven.numpy())
+    sizes = np.cumsum(weights) ** 2 / np.cumsum(weights**2)
+    assert sizes.max() < 399
+    assert by_sample_size(given) == distances[int(np.argmax(sizes >= sizes[-1] / 2))]
 
 
 def test_quantile_is_a_true_weighted_quantile() -> None:
@@ -66,7 +80,7 @@ def test_quantile_is_a_true_weighted_quantile() -> None:
 
 def test_quantile_of_a_discrete_distance_is_one_of_its_values() -> None:
     distances = torch.tensor([1.0, 1.0, 1.0, 2.0], dtype=torch.float64)
-    given = Candidates(distances, lambda count: torch.zeros(count, dtype=torch.float64), uniform, 1, 5.0, 1, False)
+    given = Candidates(distances, lambda count: torch.zeros(count, dtype=torch.float64), uniform, 1, 5.0, 1, math.inf, False)
     assert Quantile(0.5)(given) == 1.0
     assert Quantile(0.76)(given) == 2.0
 

@@ -37,8 +37,10 @@ def final_states(checkpoint: str | Path, result: arviz.InferenceData) -> list[Fi
     """State of each chain after the last step of a result, from the checkpoint that its run kept.
 
     Raises:
-        InputError: there is no checkpoint, or it is one of another run.
+        InputError: there is no checkpoint, it is one of another run, or the result is not one of a particle filter.
     """
+    if "filter_stats" not in result.groups():
+        raise InputError("the result has no filter_stats: a forecast continues a result of `hmm-plating filter`")
     evidence = result["filter_stats"]["log_evidence_increment"].sum("time").values
     steps = result["filter_stats"].sizes["time"]
     states = []

@@ -144,7 +144,7 @@ def save(data: InferenceData, path: str | os.PathLike[str], *, overwrite: bool =
 
 
 def load(path: str | os.PathLike[str]) -> InferenceData:
-    """Read a result that `save` wrote.
+    """Read a result that `save` wrote, of whatever algorithm; what needs one of a particle filter says so itself.
 
     Raises:
         InputError: there is no such file, it is damaged, or it is something else.
@@ -157,9 +157,8 @@ def load(path: str | os.PathLike[str]) -> InferenceData:
             data = arviz.from_netcdf(name, engine="h5netcdf")
     except Exception as error:  # h5py raises nearly every built-in type on a damaged file
         raise InputError(f"{name} cannot be read: truncated, damaged or not a netCDF file ({error})") from error
-    missing = {"posterior", "filter_stats"} - set(data.groups())
-    if missing:
-        raise InputError(f"{name} is not the result of a particle filter: no group {', '.join(sorted(missing))}")
+    if not {"posterior", "predictions", "prior"} & set(data.groups()):
+        raise InputError(f"{name} is not the result of an inference: it has none of posterior, predictions and prior")
     return data
 
 

@@ -10,6 +10,7 @@ in Ecology and Evolution 3 (2012) 475, with the log score (Gneiting and Raftery,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ from hmm_plating.inference.smc_abc.adjustment import (
 )
 from hmm_plating.inference.smc_abc.smoothing import smoothed
 
-_NEIGHBOURS, _BANDWIDTH = 0.15, 0.4
+_NEIGHBOURS = 0.15
 _LOWEST = -30.0
 
 
@@ -80,6 +81,17 @@ def _scores(move: Move, draws: Tensor, summaries: Tensor, scaled: Tensor, trials
         if int(kept.sum()) <= 2 * (draws.shape[1] + 1):
             scores.append(_LOWEST)
             continue
-        estimate = smoothed(moved[kept], log_weights[kept], _NEIGHBOURS, _BANDWIDTH)
-        scores.append(max(float(estimate.log_density(draws[trial : trial + 1])), _LOWEST))
+        score = _log_density(moved[kept], log_weights[kept], draws[trial : trial + 1])
+        scores.append(max(score, _LOWEST))
     return torch.tensor(scores, dtype=torch.float64)
+
+
+def _log_density(points: Tensor, log_weights: Tensor, at: Tensor) -> float:
+    """Half from neighbours, which tells modes apart, half from all points, as neighbours in ten dimensions are few.
+
+    Bandwidth: Silverman, Density Estimation (1986), equation 4.15.
+    """
+    count, dimension = points.shape
+    bandwidth = (4 / (count * (dimension + 2))) ** (1 / (dimension + 4))
+    parts = [smoothed(points, log_weights, fraction, bandwidth).log_density(at) for fraction in (_NEIGHBOURS, 1.0)]
+    return float(torch.logaddexp(*parts)) - math.log(2)

@@ -86,7 +86,8 @@ class DaskExecutor:
     client: Any
 
     def __call__(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        shared = self.client.scatter(function, broadcast=True, hash=False)
+        # A result that died with its worker is computed again; data that were only scattered would be lost.
+        shared = self.client.submit(_same, function, pure=False)
         futures = [self.client.submit(_call, shared, *given, pure=False) for given in arguments]
         try:
             for future in futures:
@@ -110,6 +111,10 @@ def as_executor(executor: Any) -> Executor:
     if callable(executor):
         return executor
     raise InputError(f"executor must be None, a number of processes, a Dask client or a callable, got {executor!r}")
+
+
+def _same(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 def _call(function: Callable[..., Any], *given: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pyro
@@ -28,11 +27,6 @@ def program() -> None:
     scale = pyro.sample("scale", dist.LogNormal(0.0, 0.5))
     with pyro.plate("levels", 3):
         pyro.sample("level", dist.Uniform(0.0, 2.0 * scale))
-
-
-def slow(theta: Tensor) -> Tensor:
-    time.sleep(0.05)
-    return linear(theta)
 
 
 class KillsItsWorkerOnce:

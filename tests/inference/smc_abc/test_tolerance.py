@@ -25,7 +25,9 @@ def candidates(kernel: AcceptanceKernel, *, wanted: float = 50, previous: float 
     generator = torch.Generator().manual_seed(3)
     distances = torch.rand(400, dtype=torch.float64, generator=generator).sort().values
     log_weights = torch.randn(400, dtype=torch.float64, generator=generator)
-    return Candidates(distances, lambda count: log_weights[:count], kernel, 1, previous, wanted, math.inf, False), log_weights
+    return Candidates(
+        distances, lambda count: log_weights[:count], kernel, 1, previous, wanted, math.inf, False
+    ), log_weights
 
 
 @pytest.mark.parametrize("kernel", [uniform, epanechnikov, gaussian])
@@ -80,7 +82,9 @@ def test_quantile_is_a_true_weighted_quantile() -> None:
 
 def test_quantile_of_a_discrete_distance_is_one_of_its_values() -> None:
     distances = torch.tensor([1.0, 1.0, 1.0, 2.0], dtype=torch.float64)
-    given = Candidates(distances, lambda count: torch.zeros(count, dtype=torch.float64), uniform, 1, 5.0, 1, math.inf, False)
+    given = Candidates(
+        distances, lambda count: torch.zeros(count, dtype=torch.float64), uniform, 1, 5.0, 1, math.inf, False
+    )
     assert Quantile(0.5)(given) == 1.0
     assert Quantile(0.76)(given) == 2.0
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import arviz
 import numpy as np
 import pytest
 import xarray as xr
@@ -131,6 +132,8 @@ def test_forecasting_with_a_recorded_current_is_filtering_without_observations(
     other = filter_recording(first, model, particles=12, chains=2, seed=1)
     with pytest.raises(InputError, match="is not the checkpoint of this result"):
         final_states(tmp_path / "run", other)
+    with pytest.raises(InputError, match="no filter_stats"):
+        final_states(tmp_path / "run", arviz.InferenceData(posterior=result.posterior))
 
 
 def test_what_cannot_be_forecast(

@@ -3,12 +3,15 @@
 import os
 
 import numpy as np
+import pyro.distributions as dist
 import pytest
+import torch
 import xarray
 from state_space_models import LinearGaussian
+from two_parameters import Autoregression, prior, simulate
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference import ParticleFilter, load, save
+from hmm_plating.inference import PMMH, SMC2, SMCABC, ParticleFilter, forecast, load, save
 from hmm_plating.inference.arviz_export import to_inference_data
 
 
@@ -71,6 +74,28 @@ def test_files_that_are_no_result_are_refused(result, tmp_path):
     xarray.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     with pytest.raises(InputError, match="not the result"):
         load(tmp_path / "other.nc")
+
+
+def results():
+    """One of every algorithm."""
+    y = simulate(6, seed=1)
+    model = LinearGaussian.four_dimensional()
+    particles = ParticleFilter(model, 20)
+    state, info = particles.update(particles.init(seed=1), model.simulate(1, seed=1)[0])
+    yield forecast(particles, state, 3, sites=info.observed_sites)
+    yield PMMH(Autoregression, prior, 8, chains=2, warmup=3).run(y, draws=4)
+    yield SMC2(Autoregression, prior, 12, 4).run(y)
+    method = SMCABC(dist.Normal(0.0, 1.0), lambda theta: theta[:, None] + torch.randn(len(theta), 1), populations=2)
+    yield method.run(torch.tensor([0.5]), simulations=200)
+
+
+def test_results_of_every_algorithm_are_read_again(tmp_path):
+    for result in results():
+        save(result, tmp_path / "result.nc")
+        again = load(tmp_path / "result.nc")
+        assert set(again.groups()) == set(result.groups())
+        for group in result.groups():
+            xarray.testing.assert_identical(again[group], result[group])
 
 
 def record(**posterior):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pyro import distributions as dist
+from scipy.stats import truncnorm
 from simulators import DESIGN, NOISE, OBSERVED, linear, normal_prior, program
 
 from hmm_plating.errors import InputError
@@ -70,6 +71,33 @@ def test_adjusted_draws_follow_the_exact_posterior() -> None:
     assert len(draws.unique(dim=0)) == 4000
 
 
+@pytest.mark.slow
+def test_ten_parameters_are_as_accurate_as_rejection_and_regression() -> None:
+    """Beaumont, Zhang and Balding, Genetics 162 (2002) 2025, in NumPy; as many simulations, accepted at two widths.
+
+    Prior and noise have the same variance, so the exact posterior mean is half of what is observed. Over five data sets
+    the error of a posterior mean is the width of regression at this sample size, 0.07 to 0.15 standard deviations.
+    """
+    deviation, generator = math.sqrt(0.1), np.random.default_rng(0)
+    prior = dist.Normal(torch.zeros(10), deviation).to_event(1)
+    errors: dict[str, list[np.ndarray]] = {"smc": [], "rejection": []}
+    for seed in range(5):
+        observed = math.sqrt(0.2) * generator.normal(size=10)
+        method = SMCABC(prior, lambda theta: theta + deviation * torch.randn_like(theta), draws=4000)
+        draws = method.run(torch.tensor(observed), simulations=10000, seed=seed).posterior.theta.values[0]
+        errors["smc"].append(draws.mean(0) - observed / 2)
+        theta = deviation * generator.normal(size=(10000, 10))
+        residual = theta + deviation * generator.normal(size=theta.shape) - observed
+        distance = np.linalg.norm(residual, axis=1)
+        for fraction in (0.2, 0.05):
+            kept = distance < np.quantile(distance, fraction)
+            design = np.column_stack([np.ones(kept.sum()), residual[kept]])
+            errors["rejection"].append(np.linalg.lstsq(design, theta[kept], rcond=None)[0][0] - observed / 2)
+    rms = {name: np.sqrt(np.mean(np.square(values))) for name, values in errors.items()}
+    # The ratio of the roots of 50 and 100 mean squares has a standard deviation of about 0.12.
+    assert rms["smc"] < 1.4 * rms["rejection"]
+
+
 def test_a_program_gives_named_variables_within_supports_that_depend_on_each_other() -> None:
     def simulator(parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         assert parameters["scale"].dim() == 1
@@ -78,14 +106,19 @@ def test_a_program_gives_named_variables_within_supports_that_depend_on_each_oth
 
     observed = {"one": torch.tensor(1.0), "level": torch.tensor([0.1, 1.0, 1.9])}
     result = SMCABC(program, simulator, dims={"level": ["place"]}, adjustment=LinearAdjustment()).run(
-        observed, simulations=3000
+        observed, simulations=10000
     )
     assert result.posterior.level.dims == ("chain", "draw", "place")
     assert (result.posterior.level > 0).all()
     assert (result.posterior.level < 2 * result.posterior.scale).all()
-    assert result.posterior.level.mean(("chain", "draw")).values == pytest.approx(
-        [0.1, 1.0, 1.9], abs=0.5
-    )  # prior mean 1.1
+    # The scale is observed without noise: given it, the levels are normal, cut off at 0 and 2.
+    exact = truncnorm(
+        (0 - np.array([0.1, 1.0, 1.9])) / 0.1, (2 - np.array([0.1, 1.0, 1.9])) / 0.1, [0.1, 1.0, 1.9], 0.1
+    )
+    size = float(result.population_stats.effective_sample_size[0, -1])
+    assert float(result.posterior.scale.mean()) == pytest.approx(1.0, abs=1e-4)
+    error = (result.posterior.level.mean(("chain", "draw")).values - exact.mean()) / exact.std()
+    assert (np.abs(error) < 4 / math.sqrt(size)).all()
     assert set(result.observed_data) == {"one", "level"}
 
 

@@ -23,10 +23,10 @@ def test_ranks_are_uniform_on_a_conjugate_model() -> None:
     method = SMCABC(prior, conjugate, summary=lambda data: data.sum(-1, keepdim=True).float(), draws=99)
     generator = torch.Generator().manual_seed(0)
     ranks = []
-    for replication in range(150):
+    for replication in range(100):
         truth = torch._standard_gamma(torch.tensor([3.0]), generator=generator) / 0.5
         observed = torch.poisson(truth.expand(5).contiguous(), generator=generator)
         result = method.run(observed, simulations=1000, seed=replication)
         ranks.append((result.posterior.theta.values < float(truth)).sum())
-    uniform = (np.array(ranks) + np.random.default_rng(1).uniform(size=150)) / 100
+    uniform = (np.array(ranks) + np.random.default_rng(1).uniform(size=100)) / 100
     assert kstest(uniform, "uniform").pvalue > 0.01

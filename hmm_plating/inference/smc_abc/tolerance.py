@@ -64,7 +64,7 @@ def by_sample_size(candidates: Candidates) -> float:
         tried.append((attained, size))
         if size >= wanted or count == limit:
             break
-        count = min(limit, 2 * count)
+        count = min(limit, math.ceil(1.5 * count))
     if size < wanted and kernel.reach > 1:  # a kernel with tails may have to be as wide as the distances themselves
         attained = distances[:limit]
         within = int((distances <= kernel.reach * attained[-1]).sum())

@@ -59,8 +59,8 @@ def test_of_a_sample_size_that_none_has_half_the_largest_is_taken() -> None:
     log_weights = torch.where(torch.arange(400) == 250, 20.0, 0.0).double()
     given = Candidates(distances, lambda count: log_weights[:count], uniform, 1, math.inf, 70, math.inf, False)
     assert by_sample_size(given) == distances[69]
-    # Tried are the nearest 75, 150, 300 and so on: 150 have a sample size of 150, 300 one of 1.
-    assert by_sample_size(given._replace(wanted=300)) == pytest.approx(float(distances[74]), abs=0.0026)
+    # Tried are the nearest 75, 113, 170, 255 and so on: 170 have a sample size of 170, 255 one of 1.
+    assert by_sample_size(given._replace(wanted=300)) == pytest.approx(float(distances[84]), abs=0.0026)
     # Within a quarter of the distances there are a hundred.
     assert by_sample_size(given._replace(wanted=300, widest=0.25)) == pytest.approx(float(distances[49]), abs=0.0026)
     uneven = torch.linspace(0, 4, 400, dtype=torch.float64)

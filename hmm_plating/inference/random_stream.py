@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import pyro
 import torch
 from torch import Tensor
 
@@ -30,4 +32,27 @@ def random_stream(random_state: Tensor) -> Iterator[None]:
         torch.set_rng_state(random_state)
         if devices:  # a GPU's stream follows from the CPU's, which therefore is all that needs keeping
             torch.cuda.manual_seed(int(torch.randint(2**62, ())))
+        yield
+
+
+def seed_word(*numbers: int) -> int:
+    """A seed of 32 bits, as torch, NumPy and Python accept, from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+@contextmanager
+def own_random_state() -> Iterator[None]:
+    """Within, the global generators of torch, NumPy and Python may be seeded; afterwards they are as before."""
+    state = pyro.util.get_rng_state()
+    try:
+        yield
+    finally:
+        pyro.util.set_rng_state(state)
+
+
+@contextmanager
+def seeded(*numbers: int) -> Iterator[None]:
+    """`own_random_state`, started from these numbers."""
+    with own_random_state():
+        pyro.set_rng_seed(seed_word(*numbers))
         yield

@@ -26,8 +26,6 @@ from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.likelihood_free_vi.diagnostics import cautions
 from hmm_plating.inference.likelihood_free_vi.export import to_inference_data
 from hmm_plating.inference.likelihood_free_vi.guides import FlowGuide, Guide
-from hmm_plating.inference.likelihood_free_vi.prior import Prior
-from hmm_plating.inference.likelihood_free_vi.random_state import random_stream
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 from hmm_plating.inference.likelihood_free_vi.rounds import (
     Problem,
@@ -40,6 +38,8 @@ from hmm_plating.inference.likelihood_free_vi.rounds import (
 )
 from hmm_plating.inference.likelihood_free_vi.simulations import flatten
 from hmm_plating.inference.likelihood_free_vi.store import Store
+from hmm_plating.inference.prior import read_prior
+from hmm_plating.inference.random_stream import seeded
 
 
 class RoundProgress(Protocol):
@@ -146,23 +146,23 @@ class LFVI:
             raise InputError(f"seed must be a non-negative integer, got {seed!r}")
         points = self._points(observed)
         training = Training(*(getattr(self, name) for name in Training._fields))
-        with random_stream(seed):
-            prior = Prior.of(self.model[0])
+        with seeded(seed):
+            prior = read_prior(self.model[0])
             problem = Problem.of(prior, self.model[1], points, self.local, self.max_failed, simulations, self.rounds)
         settings = [getattr(self, item.name) for item in fields(self) if item.name not in ("dims", "coords", "draws")]
         store = Store.open(checkpoint, fingerprint(settings, points, simulations, seed), resume)
         state = None
         if store.exists():
-            with random_stream(seed):
-                state = store.load(prior.size, self.guide, self.ratio)
+            with seeded(seed):
+                state = store.load(prior.dimension, self.guide, self.ratio)
         for number in range(0 if state is None else len(state.infos), self.rounds):
-            with random_stream(seed, 1 + number):
+            with seeded(seed, 1 + number):
                 state = next_state(state, problem, training, self.guide, self.ratio)
             store.save(state)
             if progress is not None:
                 progress(number + 1, self.rounds, state.infos[-1])
         assert state is not None
-        with random_stream(seed, 0):
+        with seeded(seed, 0):
             return self._result(state, problem, observed, seed)
 
     def _points(self, observed: Any) -> Tensor:
@@ -220,9 +220,8 @@ class LFVI:
         )
 
     def _parameters(self, problem: Problem, unconstrained: Tensor) -> dict[str, Any]:
-        values = problem.prior.parameters(unconstrained)
-        named = {"theta": values} if isinstance(values, Tensor) else values
-        return {name: value.detach().numpy()[None] for name, value in named.items()}
+        values, _ = problem.prior.evaluate(unconstrained)
+        return {name: value.detach().numpy()[None] for name, value in values.items()}
 
 
 def _with_leading(data: Any) -> Any:

@@ -30,10 +30,10 @@ from hmm_plating.inference.likelihood_free_vi.fit_guide import (
 from hmm_plating.inference.likelihood_free_vi.fit_ratio import Pairs, RatioFit, fit_ratio
 from hmm_plating.inference.likelihood_free_vi.guides import Guide
 from hmm_plating.inference.likelihood_free_vi.log_ratio import LOCAL_DRAWS, LogRatio
-from hmm_plating.inference.likelihood_free_vi.prior import Prior
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 from hmm_plating.inference.likelihood_free_vi.reference import Reference
 from hmm_plating.inference.likelihood_free_vi.simulations import Simulations, simulate
+from hmm_plating.inference.prior import Prior
 
 _PRIOR_DRAWS = 20_000
 _WEIGHTED = 10_000
@@ -147,7 +147,7 @@ class Problem(NamedTuple):
         return self.location + self.scale * v.double()
 
     def log_prior(self, v: Tensor) -> Tensor:
-        return (self.prior.log_prob(self.unconstrained(v)) + self.scale.log().sum()).float()
+        return (self.prior.evaluate(self.unconstrained(v))[1] + self.scale.log().sum()).float()
 
     def log_scale(self, state: State) -> float:
         """Σ log q(x_n) at the observations, which r leaves out, in the units of the data."""
@@ -195,7 +195,7 @@ def next_state(
         count = min(_WEIGHTED, max(1000, _EVALUATIONS // evaluations))
         return weigh(guides, problem.prior_draws, problem.log_prior, log_likelihood, count, _LEAST_SIZE)
 
-    guide = _copy(None if state is None else state.guide, guide_family(problem.prior.size))
+    guide = _copy(None if state is None else state.guide, guide_family(problem.prior.dimension))
     final = number == len(problem.sizes) - 1
     weighted = weighted_draws([] if state is None else [state.guide])
     allowed = weighted.temperature
@@ -207,7 +207,7 @@ def next_state(
             if weighted.effective_sample_size > _ENOUGH:
                 break
             fit_to_draws(guide, weighted, training.guide_steps, training.guide_batch, training.guide_rate)
-        climbed = _copy(guide, guide_family(problem.prior.size))
+        climbed = _copy(guide, guide_family(problem.prior.dimension))
         objective = climb(
             climbed, log_ratio, observed, problem.log_prior, weighted.temperature, training.minibatch,
             training.guide_steps, training.guide_batch, _CLIMBING_RATE * training.guide_rate,

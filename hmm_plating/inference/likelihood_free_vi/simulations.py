@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.likelihood_free_vi.prior import Prior
+from hmm_plating.inference.prior import Prior
 
 
 class Simulations(NamedTuple):
@@ -63,7 +63,7 @@ def simulate(
     while pending and failed <= allowed:
         batch = pending.pop()
         with torch.no_grad():
-            parameters = prior.parameters(batch)
+            parameters = prior.arguments(prior.evaluate(batch)[0])
             try:
                 returned = simulator(parameters)
             except Exception as error:  # whatever goes wrong for some parameters is theirs

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.fingerprint import fingerprint
+from hmm_plating.inference.prior import read_prior
 from hmm_plating.inference.smc_abc.acceptance import AcceptanceKernel, epanechnikov
 from hmm_plating.inference.smc_abc.adjustment import Adjustment
 from hmm_plating.inference.smc_abc.adjustment_choice import BestAdjustment
@@ -37,7 +38,6 @@ from hmm_plating.inference.smc_abc.population import (
     step,
     weigh,
 )
-from hmm_plating.inference.smc_abc.prior import read_prior
 from hmm_plating.inference.smc_abc.proposal import LocalCovariance, PerturbationKernel, perturbed
 from hmm_plating.inference.smc_abc.random_streams import prior_draws, random_stream
 from hmm_plating.inference.smc_abc.simulation import Simulation, flatten, with_leading

@@ -21,9 +21,9 @@ from arviz import InferenceData
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmm_plating.inference.prior import Prior
 from hmm_plating.inference.smc_abc.final_draws import FinalDraws
 from hmm_plating.inference.smc_abc.population import Population, PopulationInfo
-from hmm_plating.inference.smc_abc.prior import Prior
 
 
 def to_inference_data(

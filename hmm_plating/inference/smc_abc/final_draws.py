@@ -8,10 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.inference.prior import Prior
 from hmm_plating.inference.resampling import systematic
 from hmm_plating.inference.smc_abc.adjustment import Adjustment
 from hmm_plating.inference.smc_abc.population import Population
-from hmm_plating.inference.smc_abc.prior import Prior
 from hmm_plating.inference.smc_abc.smoothing import density_estimate
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.smc_abc.prior import Prior
-from hmm_plating.inference.smc_abc.random_streams import seed_word
+from hmm_plating.inference.prior import Prior
+from hmm_plating.inference.random_stream import own_random_state, seed_word
 
 Data = Tensor | Mapping[str, Tensor]
 
@@ -52,11 +52,8 @@ class Simulation:
 
     def __call__(self, unconstrained: Tensor, seed: tuple[int, int]) -> Block:
         """Simulate the draws (n, dimension) of one block."""
-        random_state = pyro.util.get_rng_state()
-        try:
+        with own_random_state():
             return self._simulate(unconstrained, seed)
-        finally:
-            pyro.util.set_rng_state(random_state)
 
     def _simulate(self, unconstrained: Tensor, seed: tuple[int, int]) -> Block:
         values, _ = self.prior.evaluate(unconstrained)

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.likelihood_free_vi.prior import Prior
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 from hmm_plating.inference.likelihood_free_vi.reference import Reference
 from hmm_plating.inference.likelihood_free_vi.simulations import simulate
+from hmm_plating.inference.prior import read_prior
 
 
 @pytest.mark.parametrize("curvature", [0.0, 0.7])
@@ -62,7 +62,7 @@ def test_constant_data_are_refused():
         Reference.around(data[:1], data)
 
 
-PRIOR = Prior.of(dist.Normal(torch.zeros(1), 1.0).to_event(1))
+PRIOR = read_prior(dist.Normal(torch.zeros(1), 1.0).to_event(1))
 
 
 def run(simulator, max_failed=0.5, data_size=1, local=False):

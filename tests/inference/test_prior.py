@@ -8,10 +8,15 @@ import pyro
 import pytest
 import torch
 from pyro import distributions as dist
-from simulators import program
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.smc_abc.prior import read_prior
+from hmm_plating.inference.prior import read_prior
+
+
+def program() -> None:
+    scale = pyro.sample("scale", dist.LogNormal(0.0, 0.5))
+    with pyro.plate("levels", 3):
+        pyro.sample("level", dist.Uniform(0.0, 2 * scale))
 
 
 def test_density_includes_the_jacobian() -> None:
@@ -62,6 +67,14 @@ def test_coordinates_of_intervals_are_the_parameters_and_invert() -> None:
     assert coordinates.numpy() == pytest.approx(prior.evaluate(free)[0]["theta"].numpy())
     assert prior.from_coordinates(coordinates).numpy() == pytest.approx(free.numpy(), rel=1e-9)
     assert prior.from_coordinates(torch.tensor([[2.0, 3.0]], dtype=torch.float64)).isnan().any()
+
+
+def test_density_has_a_gradient() -> None:
+    prior = read_prior(dist.Normal(torch.zeros(2), 2.0).to_event(1))
+    u = torch.tensor([[1.0, -3.0]], requires_grad=True)
+    _, log_density = prior.evaluate(u)
+    log_density.sum().backward()
+    assert torch.allclose(u.grad, -u.detach() / 4)
 
 
 def observing() -> None:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.smc_abc.random_streams import own_random_state
+from hmm_plating.inference.random_stream import own_random_state
 
 Parameters = Tensor | dict[str, Tensor]
 _LOOK = 64
@@ -78,11 +78,14 @@ class Prior(NamedTuple):
             return torch.cat([_unconstrained(site).reshape(count, -1) for site in sites.values()], -1)
 
     def evaluate(self, unconstrained: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Variables {name: (count, *shape)} and log p(u), (count,), float64; −inf where the density is not finite."""
+        """Variables {name: (count, *shape)} and log p(u), (count,), float64; −inf where the density is not finite.
+
+        Both have a gradient where `unconstrained` has one.
+        """
         count = len(unconstrained)
         shapes = {site.name: unconstrained[:, site.start : site.stop].reshape(-1, *site.unconstrained_shape)
                   for site in self.sites}  # fmt: skip
-        with torch.no_grad(), _Substitute(shapes) as substituted:
+        with torch.set_grad_enabled(unconstrained.requires_grad), _Substitute(shapes) as substituted:
             _run(self.program, count, self.plate_nesting)
         values = {site.name: substituted.values[site.name].reshape(count, *site.shape) for site in self.sites}
         return values, torch.where(substituted.log_density.isfinite(), substituted.log_density, -torch.inf)
@@ -149,7 +152,7 @@ def read_prior(prior: Any) -> Prior:
     return Prior(program, nesting, tuple(sites), torch.cat(lower), torch.cat(upper), single)
 
 
-_PLATE = "smc_abc_draws"
+_PLATE = "_draws"
 
 
 class _Substitute(Messenger):
@@ -224,7 +227,7 @@ def _run(program: Callable[[], Any], count: int | None, nesting: int) -> dict[st
             program()
     except NotImplementedError as error:
         raise InputError(
-            "prior: it cannot be sampled, so it is improper or lacks a sampler; SMC-ABC needs a proper prior"
+            "prior: it cannot be sampled, so it is improper or lacks a sampler: use a proper one"
         ) from error
     nodes = prune_subsample_sites(traced.trace).nodes
     return {name: site for name, site in nodes.items() if site["type"] == "sample"}
@@ -241,7 +244,7 @@ def _check(name: str, site: dict[str, Any]) -> None:
         raise InputError(f"prior: {name!r} has no transform to an unconstrained space ({site['fn']})") from error
     if discrete:
         raise InputError(
-            f"prior: {name!r} is discrete, and SMC-ABC perturbs continuous variables; draw it in the simulator"
+            f"prior: {name!r} is discrete, and only continuous variables can be inferred; draw it in the simulator"
         )
     if isinstance(site["fn"], dist.ImproperUniform):
         raise InputError(f"prior: {name!r} is improper: its draws cannot be normalised; give it a proper distribution")

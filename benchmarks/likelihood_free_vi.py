@@ -11,27 +11,17 @@ a cache and read as a zip file, never installed; and the part of the draws in th
 from __future__ import annotations
 
 import argparse
-import bz2
-import io
-import math
-import subprocess
-import sys
 import time
 import warnings
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pyro.distributions as dist
 import torch
-from numpy.typing import NDArray
-from sklearn.model_selection import KFold, cross_val_score
-from sklearn.neural_network import MLPClassifier
+from sbibm_tasks import TASKS, c2st, case
 from torch import Tensor
 
 from hmm_plating.inference.likelihood_free_vi import LFVI, FlowGuide, NormalGuide
 
-CACHE = Path.home() / ".cache" / "hmm_plating" / "sbibm"
 VARIANCE = 0.1
 
 
@@ -51,49 +41,13 @@ def gaussian_linear(dimension: int, simulations: int, seed: int) -> float:
     return float((log_guide - exact.log_prob(draws)).mean())
 
 
-def two_moons_simulator(theta: Tensor) -> Tensor:
-    """x = (cos a r + ¼ − |θ₁ + θ₂|/√2, sin a r + (θ₂ − θ₁)/√2), a ~ U(−π/2, π/2), r ~ N(0.1, 0.01²)."""
-    angle = (torch.rand(len(theta)) - 0.5) * math.pi
-    radius = 0.1 + 0.01 * torch.randn(len(theta))
-    crescent = torch.stack([angle.cos() * radius + 0.25, angle.sin() * radius], -1)
-    shift = torch.stack([-(theta[:, 0] + theta[:, 1]).abs(), theta[:, 1] - theta[:, 0]], -1)
-    return crescent + shift / math.sqrt(2)
-
-
-def sbibm_observation(task: str, number: int) -> tuple[Tensor, NDArray[np.floating]]:
-    """Observation and reference posterior of one of sbibm's tasks, out of its wheel."""
-    wheels = list(CACHE.glob("sbibm-*.whl"))
-    if not wheels:
-        download = ["pip", "download", "--quiet", "--no-deps", "--dest", str(CACHE), "sbibm==1.1.0"]
-        subprocess.run([sys.executable, "-m", *download], check=True)
-        wheels = list(CACHE.glob("sbibm-*.whl"))
-    folder = f"sbibm/tasks/{task}/files/num_observation_{number}"
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        observed = wheel.read(f"{folder}/observation.csv")
-        reference = bz2.decompress(wheel.read(f"{folder}/reference_posterior_samples.csv.bz2"))
-    first, second = (np.loadtxt(io.BytesIO(text), delimiter=",", skiprows=1) for text in (observed, reference))
-    return torch.as_tensor(first, dtype=torch.float32), second
-
-
-def c2st(reference: NDArray[np.floating], draws: NDArray[np.floating], seed: int) -> float:
-    """sbibm's classifier two-sample test: accuracy of a network with two layers of 10 d, five folds, z-scored."""
-    mean, scale = reference.mean(0), reference.std(0, ddof=1)
-    data = np.concatenate([(reference - mean) / scale, (draws - mean) / scale])
-    target = np.repeat([0.0, 1.0], [len(reference), len(draws)])
-    width = 10 * reference.shape[1]
-    classifier = MLPClassifier((width, width), max_iter=10_000, solver="adam", random_state=seed)
-    folds = KFold(5, shuffle=True, random_state=seed)
-    return float(cross_val_score(classifier, data, target, cv=folds, scoring="accuracy").mean())
-
-
 def two_moons(observation: int, simulations: int, seed: int, classifier_seeds: int) -> tuple[list[float], float, str]:
     """C2ST per classifier seed, part of the draws in the smaller mode, and what LFVI cautions about."""
-    observed, reference = sbibm_observation("two_moons", observation)
-    prior = dist.Uniform(-torch.ones(2), torch.ones(2)).to_event(1)
-    run = LFVI((prior, two_moons_simulator), FlowGuide, draws=len(reference)).run
+    observed, reference = case("two_moons", observation)
+    run = LFVI(TASKS["two_moons"], FlowGuide, draws=len(reference)).run
     result = run(observed, simulations=simulations, seed=seed)
-    draws = result.posterior["theta"].values[0]
-    right = float((draws.sum(-1) > 0).mean())
+    draws = torch.as_tensor(result.posterior["theta"].values[0])
+    right = float((draws.sum(-1) > 0).double().mean())
     scores = [c2st(reference, draws, 1 + number) for number in range(classifier_seeds)]
     return scores, min(right, 1 - right), result.attrs["cautions"]
 

@@ -101,7 +101,8 @@ def cautions(d: Diagnostics) -> list[str]:
             f"the ratio is not calibrated: held-out loss {d.ratio.held_out_loss:.4f} where its own probabilities imply "
             f"{d.ratio.expected_loss:.4f}; use more simulations or ratio steps, or a wider network"
         )
-    if d.pareto_k > 0.7 or d.effective_sample_size < 0.5:
+    # the tail of weights that hardly differ has no shape
+    if (d.pareto_k > 0.7 and d.effective_sample_size < 0.95) or d.effective_sample_size < 0.5:
         found.append(
             f"the guide does not fit what the ratio says: Pareto k {d.pareto_k:.2f} (trusted below 0.7), effective "
             f"sample size {d.effective_sample_size:.0%} of the draws; use a richer guide or more guide steps"

@@ -22,7 +22,8 @@ def parameters(interface, metal=None, **changes):
 def bumps(depth, rows, columns):
     z, x = torch.arange(depth, dtype=torch.float64)[:, None], torch.arange(columns, dtype=torch.float64)
     height = 50e-9 + 10e-9 * torch.cos(2 * torch.pi * x / columns + 0.3) * torch.sin(2 * torch.pi * z / depth + 0.5)
-    height = height + 1e-9 * torch.cos(2 * torch.pi * x / columns)  # no two cells alike: a maximum has one derivative
+    angle = 2 * torch.pi * x / columns
+    height = height + 1e-9 * (torch.cos(angle) + torch.cos(2 * angle))  # no two cells tie for the greatest stiffness
     return film(height, rows, FLAT.width, FLAT.spacing)
 
 
@@ -91,7 +92,8 @@ def test_kernel_agrees_with_the_reference_and_conserves_charge(current, strength
         objective = (after.order_parameter * torch.linspace(-1, 1, noise.numel()).reshape(noise.shape)).sum()
         results.append((after.order_parameter, *torch.autograd.grad(objective, (surface, noise))))
     for kernel, wanted in zip(*results, strict=True):
-        torch.testing.assert_close(kernel, wanted, rtol=0, atol=1e-11 * float(wanted.detach().abs().max()))
+        # round-off times dψ/dξ, up to 1e6 in the tails of the profile
+        torch.testing.assert_close(kernel, wanted, rtol=0, atol=1e-10 * float(wanted.detach().abs().max()))
     grown = (results[0][0] - surface).sum().item() * DEEP.spacing / (8 * 12) * p.charge_per_volume
     assert grown == pytest.approx(-2.0 * current, rel=1e-10, abs=1e-9)
 

@@ -1,4 +1,4 @@
-"""Compile kernels into Numba's cache: `python tests/compile_kernels.py emission`, `transition` or `classical`."""
+"""Compile kernels into Numba's cache: `python tests/compile_kernels.py` with a name out of `KERNELS`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def emission() -> None:
         hp.emission.solve(fraction, 8e-9, (3,), WATER, resonator, keep_field=field)
 
 
+def emission_single() -> None:
+    fraction, resonator = torch.zeros(8, 16, dtype=torch.float64), hp.Resonator(fundamental_frequency=5e6)
+    hp.emission.solve(fraction, 8e-9, (3,), WATER, resonator, precision="single", keep_gradient=True)
+
+
 def transition() -> None:
     surface, noise, p = _surface()
     step(initial_state(surface), 0.0, 1e-3, noise, p)
@@ -35,7 +40,12 @@ def _surface() -> tuple[torch.Tensor, torch.Tensor, Parameters]:
     return surface, torch.zeros_like(surface), p
 
 
-KERNELS = {"emission": emission, "transition": transition, "classical": classical_form}
+KERNELS = {
+    "emission": emission,
+    "emission-single": emission_single,
+    "transition": transition,
+    "classical": classical_form,
+}
 
 if __name__ == "__main__":
     KERNELS[sys.argv[1]]()

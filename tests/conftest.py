@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 import xarray as xr
 from cli_runs import Outcome
+from compile_kernels import KERNELS
 from small_recording import PROTOCOL, Simulated
 
 from hmm_plating import PlatingModel, simulate_recording
@@ -31,7 +32,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not getattr(session.config.option, "numprocesses", None):  # one process: compiled when first called
         return
     script = Path(__file__).parent / "compile_kernels.py"
-    jobs = [subprocess.Popen([sys.executable, script, name]) for name in ("emission", "transition", "classical")]
+    jobs = [subprocess.Popen([sys.executable, script, name]) for name in KERNELS]
     if any([job.wait() for job in jobs]):
         raise pytest.UsageError(f"{script.name} failed: see above")
 

@@ -13,13 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from hmm_plating import Drive, Grid, PlatingModel, Protocol, simulate_recording
+from hmm_plating import Grid, PlatingModel, Protocol, simulate_recording
 from hmm_plating.filter_recording import drives, observations
 from hmm_plating.inference import LinearPart, ParticleFilter, observe_linear, start_linear
-from hmm_plating.instrument import SurfaceShift
 from hmm_plating.model import State
 from hmm_plating.model_file import load_model_file
 
@@ -32,18 +30,8 @@ class Sampled(PlatingModel):
         belief = self.instrument.initial(self.overtones)
         start_linear(state, "coefficient", *belief, len(state["step"]), marginalise=False)
 
-    def _observe(
-        self, state: State, shift: SurfaceShift, observation: Tensor | None, drive: Drive
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        regressors = self.instrument.accumulated_regressors(self.overtones, shift, drive)
-        change = regressors - state["accumulated_regressors"]
-        state["accumulated_regressors"] = regressors
-        transition, offset, process = self.instrument.dynamics(self.overtones, drive, change)
-        matrix = self.instrument.observation_matrix(self.overtones, self.resonator, shift, drive)
-        noise = torch.diag(torch.tensor([*self.frequency_noise, *self.dissipation_noise], dtype=torch.float64) ** 2)
-        part = LinearPart(transition, process, matrix, noise, offset)
-        y = observe_linear(state, "coefficient", "observation", observation, part, marginalise=False)
-        return y, state["coefficient_mean"], state["coefficient_covariance"]
+    def _observe(self, state: State, observation: Tensor | None, part: LinearPart) -> Tensor:
+        return observe_linear(state, "coefficient", "observation", observation, part, marginalise=False)
 
 
 def main() -> None:

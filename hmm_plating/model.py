@@ -21,7 +21,7 @@ from torch import Tensor
 from hmm_plating import emission, morphology, transition
 from hmm_plating.errors import InputError
 from hmm_plating.grid import Grid
-from hmm_plating.inference import observation_distribution, predict, update
+from hmm_plating.inference import LinearPart, observe_linear, start_linear
 from hmm_plating.instrument import Drive, InstrumentResponse, SurfaceShift, sauerbrey_sensitivity
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.recording import viscosity_from_air
@@ -138,9 +138,7 @@ class PlatingModel:
         bare = torch.zeros(*batch, *self.grid.shape, dtype=torch.float64)
         surface = transition.initial_state(bare, self.grid.dimensions)
         state.update(surface._asdict())
-        belief = self.instrument.initial(self.overtones)
-        state["coefficient_mean"] = belief.mean.expand(*batch, -1).clone()
-        state["coefficient_covariance"] = belief.covariance.expand(*batch, -1, -1).clone()
+        start_linear(state, "coefficient", *self.instrument.initial(self.overtones), tuple(batch))
         accumulated = (len(self.instrument.accumulated), len(self.overtones))
         state["accumulated_regressors"] = torch.zeros(*batch, *accumulated, dtype=torch.float64)
         state["wetting"] = torch.zeros(batch, dtype=torch.float64)
@@ -150,13 +148,11 @@ class PlatingModel:
         """Advance by one step under `drive` and observe; `observation` None draws one. Returns the observation."""
         self.grow(state, float(drive.current_density), float(drive.duration))
         shift, liquid = self._emit(self.surface(state), state.get("liquid"))
-        y, mean, covariance = self._observe(state, shift, observation, drive)
+        y = self._observe(state, observation, self._linear_part(state, shift, drive))
         state.update(
             liquid=liquid,
             surface_frequency_shift=shift.frequency * torch.as_tensor(self.overtones),
             surface_dissipation_shift=shift.dissipation,
-            coefficient_mean=mean,
-            coefficient_covariance=covariance,
         )
         return y
 
@@ -285,22 +281,19 @@ class PlatingModel:
         pooled = pool(fine.reshape(-1, 1, *fine.shape[-dimensions:]), grid.coarsening)
         return pooled.reshape(*fine.shape[:-dimensions], *pooled.shape[-dimensions:])
 
-    def _observe(
-        self, state: State, shift: SurfaceShift, observation: Tensor | None, drive: Drive
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Predict, observe and update the linear part; returns the observation and the updated belief."""
+    def _observe(self, state: State, observation: Tensor | None, part: LinearPart) -> Tensor:
+        """Advance the belief about the response and score the observation, or draw one."""
+        return observe_linear(state, "coefficient", "observation", observation, part)
+
+    def _linear_part(self, state: State, shift: SurfaceShift, drive: Drive) -> LinearPart:
+        """The instrument's response over this step, whose accumulated regressors are kept in the state."""
         regressors = self.instrument.accumulated_regressors(self.overtones, shift, drive)
         change = regressors - state["accumulated_regressors"]
         state["accumulated_regressors"] = regressors
         transition_matrix, offset, process = self.instrument.dynamics(self.overtones, drive, change)
-        mean, covariance = predict(
-            state["coefficient_mean"], state["coefficient_covariance"], transition_matrix, process, offset
-        )
         matrix = self.instrument.observation_matrix(self.overtones, self.resonator, shift, drive)
         noise = torch.diag(torch.tensor([*self.frequency_noise, *self.dissipation_noise], dtype=torch.float64) ** 2)
-        distribution = observation_distribution(mean, covariance, matrix, 0.0, noise)
-        y = pyro.sample("observation", distribution, obs=observation)
-        return y, *update(mean, covariance, y, matrix, 0.0, noise)
+        return LinearPart(transition_matrix, process, matrix, noise, offset)
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:

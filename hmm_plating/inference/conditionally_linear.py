@@ -38,16 +38,23 @@ class LinearPart(NamedTuple):
 
 
 def start_linear(
-    state: State, name: str, mean: Tensor, covariance: Tensor, particles: int, marginalise: bool = True
+    state: State,
+    name: str,
+    mean: Tensor,
+    covariance: Tensor,
+    particles: int | tuple[int, ...],
+    marginalise: bool = True,
 ) -> None:
-    """Put x_0 ~ N(mean, covariance), shapes (..., k) and (..., k, k), into the state of `particles` particles.
+    """Put x_0 ~ N(mean, covariance), shapes (..., k) and (..., k, k), into the state of the particles.
 
-    It is kept as `{name}_mean` and `{name}_covariance`, or as `{name}` where it is sampled.
+    It is kept as `{name}_mean` and `{name}_covariance`, or as `{name}` where it is sampled. `particles` is their
+    number, or the shape of the plates around them.
     """
-    mean = mean.expand(particles, mean.shape[-1])
+    batch = (particles,) if isinstance(particles, int) else particles
+    mean = mean.expand(*batch, mean.shape[-1])
     if marginalise:
         state[f"{name}_mean"] = mean
-        state[f"{name}_covariance"] = covariance.expand(particles, *covariance.shape[-2:])
+        state[f"{name}_covariance"] = covariance.expand(*batch, *covariance.shape[-2:])
     else:
         state[name] = _sample(name, mean, covariance)
 

@@ -6,6 +6,8 @@ import math
 from typing import NamedTuple
 
 from hmm_plating.compiled import called, inlined
+from hmm_plating.transition.kernels.anisotropy import stiffness_row
+from hmm_plating.transition.kernels.cubic import crystal_turn, cubic_row
 from hmm_plating.transition.kernels.functions import exponential
 from hmm_plating.transition.kernels.geometry import (
     ACTIVE,
@@ -14,13 +16,14 @@ from hmm_plating.transition.kernels.geometry import (
     fill_ghosts,
     find_rows,
     laplacian_row,
-    stiffness_row,
 )
 from hmm_plating.transition.kernels.overpotential import solve_overpotential
 
 PROFILE_RELAXATION = 0.5  # b / (ℓ max|v|)
 # rows of the coefficients of a particle
 EXCHANGE, STRENGTH, COSINE, SINE, AGITATION, CAPILLARY, ALPHA, SUPPLY, DIFFUSIVITY, RATIO, OHMIC = range(11)
+
+LARGEST, WEIGHTED = 20, 21  # rows of `Work`, see `row_shift`
 
 
 class Grid(NamedTuple):
@@ -73,13 +76,38 @@ class Pace(NamedTuple):
 
 
 @inlined
-def row_shift(z, j, inside, c, grid, work, weight, shift, stiffness):
-    """Gibbs–Thomson shift less ψ of a live row, 0 off the interface; κ in `work.curvature` is already clipped."""
+def largest_curvature(grid):
+    """Bound of |κ|, 2/ℓ per lateral direction."""
+    return (2 if grid.margin == 0 else 4) / grid.width
+
+
+@inlined
+def orientation(c, grid):
+    """`crystal_turn` in three dimensions, where it is wanted."""
+    return crystal_turn(c[COSINE], c[SINE]) if grid.anisotropic and grid.margin == 1 else (1.0, 0.0)
+
+
+@inlined
+def largest_stiffness(grid, work, stiffness):
+    """The row by which stability is judged: the stiffness, the larger of both in three dimensions."""
+    return stiffness if grid.margin == 0 else work.rows[LARGEST, : stiffness.size]
+
+
+@inlined
+def row_shift(z, j, inside, c, grid, turn, work, weight, shift, stiffness):
+    """Gibbs–Thomson shift less ψ of a live row, 0 off the interface; κ in `work.curvature` is already clipped.
+
+    `turn` of `orientation`. In three dimensions rows `WEIGHTED` and `LARGEST` are those of `cubic_row`.
+    """
     kappa = work.curvature[z, j]
-    if grid.anisotropic:
-        stiffness_row(
-            work.distance, z + grid.margin, j + 1, c[STRENGTH], c[COSINE], c[SINE], grid.fold, work, stiffness
-        )
+    if grid.anisotropic and grid.margin == 1:
+        largest, weighted = work.rows[LARGEST, : shift.size], work.rows[WEIGHTED, : shift.size]
+        limit = largest_curvature(grid)
+        cubic_row(kappa, z + 1, j + 1, c[STRENGTH], turn, limit, work, stiffness, weighted, largest)
+        for i in range(shift.size):
+            shift[i] = c[CAPILLARY] * weighted[i] if weight[i] > 0 else 0.0
+    elif grid.anisotropic:
+        stiffness_row(work.distance, z, j + 1, c[STRENGTH], c[COSINE], c[SINE], grid.fold, work, stiffness)
         for i in range(shift.size):
             shift[i] = c[CAPILLARY] * stiffness[i] * kappa[i]
     else:
@@ -138,7 +166,7 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
     find_rows(xi, grid.margin, work)
     fill_distance(xi, grid.margin, grid.width, work)
     fill_curvature(grid.margin, work)
-    limit = (2 if grid.margin == 0 else 4) / grid.width
+    limit, turn = largest_curvature(grid), orientation(c, grid)
     shift, stiffness, weight, power, factor = (
         work.rows[9, :columns],
         work.rows[10, :columns],
@@ -160,7 +188,7 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
             kappa, forward, backward = work.curvature[z, j], work.forward[z, j], work.backward[z, j]
             for i in range(columns):
                 kappa[i] = min(max(kappa[i], -limit), limit) if weight[i] > 0 else 0.0
-            row_shift(z, j, inside, c, grid, work, weight, shift, stiffness)
+            row_shift(z, j, inside, c, grid, turn, work, weight, shift, stiffness)
             fill_force(xi, z, j, grid, work, weight)
             for i in range(columns):
                 backward[i] = -c[ALPHA] * shift[i]
@@ -193,8 +221,9 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
                 row_n += weight[i] * given[i]
                 row_f += force[i]
             if grid.anisotropic:
+                largest = largest_stiffness(grid, work, stiffness)
                 for i in range(columns):
-                    row_stiff = max(row_stiff, stiffness[i] if weight[i] > 0 else 0.0)
+                    row_stiff = max(row_stiff, largest[i] if weight[i] > 0 else 0.0)
             if row_low < low:
                 low, low_row = row_low, number
             if row_high > high:

@@ -24,47 +24,48 @@ from __future__ import annotations
 
 import math
 
-from hmm_plating.compiled import inlined
-from hmm_plating.transition.kernels.geometry import FLAT_SLOPE, add_row
+import numpy as np
 
-CONVEX = 1 / 15  # δ_a up to which A is positive
+from hmm_plating.compiled import called
+from hmm_plating.transition.kernels.geometry import FLAT_SLOPE
+
 LEAST = 1e-30  # of r²
-# rows of `Work`: of the planes behind, here and in front the mean, the first and the second difference along y (nine),
-# of these what is named after its differences along y and z, the others being means; differences along x come last
-PLANES, MEAN, ZZ, XZ, XY, YZ, YY, FREE = 22, 31, 32, 33, 34, 35, 36, 37
+# of eighteen rows: of the planes behind, here and in front the mean, first and second difference along y (nine rows);
+# of these what is named after its differences, those along x still to be taken, the others being means; the slopes
+PLANES, MEAN, ZZ, XZ, XY, YZ, YY, SLOPES, FREE = 0, 9, 10, 11, 12, 13, 14, 15, 18
 
 
-@inlined
+@called
 def crystal_turn(c_cosine, c_sine):
     """cos θ_0 and sin θ_0 from those of 4θ_0; which of the four does not matter to a cube."""
     angle = 0.25 * math.atan2(c_sine, c_cosine)
     return math.cos(angle), math.sin(angle)
 
 
-@inlined
+@called
 def smooth(before, here, after, out):
     """Mean over two cells, twice."""
     for i in range(out.size):
         out[i] = 0.25 * (before[i] + 2 * here[i] + after[i])
 
 
-@inlined
+@called
 def central(before, after, out):
     """First difference."""
     for i in range(out.size):
         out[i] = 0.5 * (after[i] - before[i])
 
 
-@inlined
+@called
 def second(before, here, after, out):
     """Second difference."""
     for i in range(out.size):
         out[i] = before[i] - 2 * here[i] + after[i]
 
 
-@inlined
+@called
 def fill_stencils(p, z, j, rows):
-    """What the second derivatives of row (z, j), padded indices, need along y and z."""
+    """What the derivatives of row (z, j), padded indices, need: all `rows` below `FREE`."""
     for side in range(3):
         down, here, up = p[z - 1 + side, j - 1], p[z - 1 + side, j], p[z - 1 + side, j + 1]
         smooth(down, here, up, rows[PLANES + side])
@@ -77,9 +78,13 @@ def fill_stencils(p, z, j, rows):
     smooth(rows[PLANES + 3], rows[PLANES + 4], rows[PLANES + 5], rows[XY])
     central(rows[PLANES + 3], rows[PLANES + 5], rows[YZ])
     smooth(rows[PLANES + 6], rows[PLANES + 7], rows[PLANES + 8], rows[YY])
+    width = p.shape[2] - 2
+    central(p[z, j, :-2], p[z, j, 2:], rows[SLOPES, :width])
+    central(p[z, j - 1, 1:-1], p[z, j + 1, 1:-1], rows[SLOPES + 1, :width])
+    central(p[z - 1, j, 1:-1], p[z + 1, j, 1:-1], rows[SLOPES + 2, :width])
 
 
-@inlined
+@called
 def crystal_frame(gx, gy, gz, xx, yy, zz, xy, xz, yz, cosine, sine):
     """Outward normal (x, y, z), 1/|∇ψ| and second derivatives over |∇ψ| (xx, yy, zz, xy, xz, yz), in crystal axes."""
     inverse = 1 / math.sqrt(gx * gx + gy * gy + gz * gz + FLAT_SLOPE**2)
@@ -99,14 +104,14 @@ def crystal_frame(gx, gy, gz, xx, yy, zz, xy, xz, yz, cosine, sine):
     )
 
 
-@inlined
-def cell_frame(here, up, down, front, back, rows, i, cosine, sine):
-    """`crystal_frame` of cell i of a row, from `fill_stencils` and the rows beside it."""
-    mean, twice_z, across_z, across_y, both, twice_y = rows
+@called
+def cell_frame(rows, i, cosine, sine):
+    """`crystal_frame` of cell i of a row, from `stencil_rows`."""
+    mean, twice_z, across_z, across_y, both, twice_y, gx, gy, gz = rows
     return crystal_frame(
-        0.5 * (here[i + 2] - here[i]),
-        0.5 * (up[i + 1] - down[i + 1]),
-        0.5 * (front[i + 1] - back[i + 1]),
+        gx[i],
+        gy[i],
+        gz[i],
         mean[i] - 2 * mean[i + 1] + mean[i + 2],
         0.25 * (twice_y[i] + 2 * twice_y[i + 1] + twice_y[i + 2]),
         0.25 * (twice_z[i] + 2 * twice_z[i + 1] + twice_z[i + 2]),
@@ -118,143 +123,55 @@ def cell_frame(here, up, down, front, back, rows, i, cosine, sine):
     )
 
 
-@inlined
+@called
 def stencil_rows(rows):
-    """Those that `fill_stencils` fills last."""
-    return rows[MEAN], rows[ZZ], rows[XZ], rows[XY], rows[YZ], rows[YY]
+    """Those of `fill_stencils` from which the derivatives of a cell follow."""
+    slopes = (rows[SLOPES], rows[SLOPES + 1], rows[SLOPES + 2])
+    return (rows[MEAN], rows[ZZ], rows[XZ], rows[XY], rows[YZ], rows[YY], *slopes)
 
 
-@inlined
-def cubic_row(kappa, z, j, strength, turn, limit, work, stiffness, weighted, largest):
-    """A:K of row (z, j), padded indices, as `weighted`, its derivative with respect to κ, and λ_1, at least 0.
+@called
+def fill_cubic(strength, cosine, sine, limit, work):
+    """`work.cubic` of the live rows: A:K, its derivative with respect to κ, and λ_1, at least 0.
 
-    `turn` of `crystal_turn`. A:K is kept within what principal curvatures of half the `limit` of κ can make it.
+    Args:
+        strength: δ_a.
+        cosine, sine: of 4θ_0.
+        limit: of |κ|, to which `work.curvature` is cut if it is not yet; A:K is kept within what principal curvatures
+            of half of it can make it.
+        work: with signed distance and curvature.
     """
-    p = work.distance
-    fill_stencils(p, z, j, work.rows)
-    rows = stencil_rows(work.rows)
-    here, up, down, front, back = p[z, j], p[z, j + 1], p[z, j - 1], p[z + 1, j], p[z - 1, j]
-    for i in range(stiffness.size):
-        x, y, w, _, xx, yy, ww, xy, xw, yw = cell_frame(here, up, down, front, back, rows, i, turn[0], turn[1])
+    turn, rows = crystal_turn(cosine, sine), np.empty((FREE, work.distance.shape[2]))
+    for z in range(work.live.shape[0]):
+        for j in range(work.live.shape[1]):
+            if work.live[z, j]:
+                fill_stencils(work.distance, z + 1, j + 1, rows)
+                weighted, by_kappa, most_stiff = work.cubic[0, z, j], work.cubic[1, z, j], work.cubic[2, z, j]
+                cubic_row(rows, work.curvature[z, j], strength, turn, limit, weighted, by_kappa, most_stiff)
+
+
+@called
+def cubic_row(buffers, kappa, strength, turn, limit, weighted, by_kappa, most_stiff):
+    """`fill_cubic` of a row, after `fill_stencils`; `turn` of `crystal_turn`."""
+    rows = stencil_rows(buffers)
+    for i in range(kappa.size):
+        x, y, w, _, xx, yy, ww, xy, xw, yw = cell_frame(rows, i, turn[0], turn[1])
         mx, my, mz = y * w, x * w, x * y
         a, b, c = mx * mx, my * my, mz * mz
         square = x * x + y * y + w * w
-        e, r = a + b + c, math.sqrt(max(0.5 * ((a - b) ** 2 + (b - c) ** 2 + (c - a) ** 2), LEAST))
+        r_square = 0.5 * ((a - b) * (a - b) + (b - c) * (b - c) + (c - a) * (c - a))
+        e, r = a + b + c, math.sqrt(r_square if r_square > LEAST else LEAST)
         mixed = a * xx + b * yy + c * ww - my * mz * yw - mx * mz * xw - mx * my * xy
         mean, apart = 1 + strength * (72 * e - 15 * square * square), 48 * strength * r
-        most = max(mean + apart, 0.0)
-        first, factor = mean + 48 * strength * e, 96 * strength
-        if strength > CONVEX and mean < apart:
-            first, factor, mean = 0.5 * most * (1 + e / r), most / r, 0.5 * most
-        value = first * kappa[i] + factor * mixed
-        inside = abs(value) < mean * limit
-        stiffness[i] = first if inside else 0.0
-        weighted[i] = value if inside else math.copysign(mean * limit, value)
-        largest[i] = most
-
-
-@inlined
-def cubic_reverse(given, by_largest, kappa, z, j, strength, turn, limit, work, out):
-    """Add the derivative with respect to ψ (padded, `out`) of row (z, j), whose `fill_stencils` are still there.
-
-    `given` is that with respect to `weighted` of `cubic_row`. Returns those with respect to strength and angle.
-    """
-    p, rows = work.distance, stencil_rows(work.rows)
-    here, up, down, front, back = p[z, j], p[z, j + 1], p[z, j - 1], p[z + 1, j], p[z - 1, j]
-    cosine, sine = turn[0], turn[1]
-    by_strength = by_angle = 0.0
-    to_x, to_y, to_z = work.rows[PLANES], work.rows[PLANES + 1], work.rows[PLANES + 2]
-    to_xx, to_yy, to_zz = work.rows[PLANES + 3], work.rows[PLANES + 4], work.rows[PLANES + 5]
-    to_xy, to_xz, to_yz = work.rows[PLANES + 6], work.rows[PLANES + 7], work.rows[PLANES + 8]
-    for i in range(given.size):
-        x, y, w, inverse, xx, yy, ww, xy, xw, yw = cell_frame(here, up, down, front, back, rows, i, cosine, sine)
-        mx, my, mz = y * w, x * w, x * y
-        a, b, c = mx * mx, my * my, mz * mz
-        square = x * x + y * y + w * w
-        r_square = 0.5 * ((a - b) ** 2 + (b - c) ** 2 + (c - a) ** 2)
-        e, r = a + b + c, math.sqrt(max(r_square, LEAST))
-        mixed = a * xx + b * yy + c * ww - my * mz * yw - mx * mz * xw - mx * my * xy
-        mean, apart = 1 + strength * (72 * e - 15 * square * square), 48 * strength * r
-        most = max(mean + apart, 0.0)
-        partial = strength > CONVEX and mean < apart
-        first, factor, bound = mean + 48 * strength * e, 96 * strength, mean * limit
-        if partial:
-            first, factor, bound = 0.5 * most * (1 + e / r), most / r, 0.5 * most * limit
-        value = first * kappa[i] + factor * mixed
-        by_value = given[i] if abs(value) < bound else 0.0
-        by_bound = 0.0 if abs(value) < bound else math.copysign(given[i], given[i] * value)
-        by_first, by_factor, by_mixed = by_value * kappa[i], by_value * mixed, by_value * factor
-        by_most, by_mean, by_e, by_r = by_largest[i], 0.0, 0.0, 0.0
-        if partial:
-            by_most += 0.5 * by_first * (1 + e / r) + by_factor / r + 0.5 * limit * by_bound
-            by_e = 0.5 * by_first * factor
-            by_r = -factor / r * (0.5 * by_first * e + by_factor)
-        else:
-            by_mean = by_first + limit * by_bound
-            by_e = 48 * strength * by_first
-            by_strength += 48 * e * by_first + 96 * by_factor
-        by_most = by_most if most > 0 else 0.0
-        by_mean += by_most
-        by_strength += by_mean * (72 * e - 15 * square * square) + 48 * r * by_most
-        by_e += 72 * strength * by_mean
-        by_r += 48 * strength * by_most
-        by_square = -30 * strength * square * by_mean
-        half = 0.5 * by_r / r if r_square > LEAST else 0.0
-        by_mx = 2 * mx * (by_e + half * (3 * a - e)) + by_mixed * (2 * mx * xx - my * xy - mz * xw)
-        by_my = 2 * my * (by_e + half * (3 * b - e)) + by_mixed * (2 * my * yy - mx * xy - mz * yw)
-        by_mz = 2 * mz * (by_e + half * (3 * c - e)) + by_mixed * (2 * mz * ww - mx * xw - my * yw)
-        by_x = w * by_my + y * by_mz + 2 * x * by_square
-        by_y = w * by_mx + x * by_mz + 2 * y * by_square
-        by_w = y * by_mx + x * by_my + 2 * w * by_square
-        by_xx, by_yy, by_ww = by_mixed * a, by_mixed * b, by_mixed * c
-        by_xy, by_xw, by_yw = -by_mixed * mx * my, -by_mixed * mx * mz, -by_mixed * my * mz
-        by_angle += by_y * x - by_x * y + 2 * (by_yy - by_xx) * xy + by_xy * (xx - yy) + by_yw * xw - by_xw * yw
-        pull = x * by_x + y * by_y + w * by_w + by_mixed * mixed  # of the common factor 1/|∇ψ|
-        to_x[i] = -inverse * (cosine * (by_x - pull * x) + sine * (by_y - pull * y))
-        to_y[i] = -inverse * (cosine * (by_y - pull * y) - sine * (by_x - pull * x))
-        to_z[i] = -inverse * (by_w - pull * w)
-        cc, ss, cs = cosine * cosine * inverse, sine * sine * inverse, cosine * sine * inverse
-        to_xx[i] = cc * by_xx + ss * by_yy + cs * by_xy
-        to_yy[i] = cc * by_yy + ss * by_xx - cs * by_xy
-        to_zz[i] = inverse * by_ww
-        to_xy[i] = 2 * cs * (by_yy - by_xx) + (cc - ss) * by_xy
-        to_xz[i] = inverse * (cosine * by_xw + sine * by_yw)
-        to_yz[i] = inverse * (cosine * by_yw - sine * by_xw)
-    scatter(work.rows, z, j, given.size, out)
-    return by_strength, by_angle
-
-
-@inlined
-def scatter(rows, z, j, width, out):
-    """The transpose of the first and second differences of row (z, j): from rows `PLANES` on to `out`."""
-    for sign in (1, -1):
-        add_row(out[z + sign, j, 1:-1], 0.5 * sign, rows[PLANES + 2, :width])
-        add_row(out[z, j + sign, 1:-1], 0.5 * sign, rows[PLANES + 1, :width])
-    add_row(out[z, j, 2:], 0.5, rows[PLANES, :width])
-    add_row(out[z, j, :-2], -0.5, rows[PLANES, :width])
-    for row in range(MEAN, FREE):
-        for i in range(width + 2):
-            rows[row, i] = 0.0
-    for first, value in ((MEAN, 3), (YY, 4), (ZZ, 5), (XY, 6), (XZ, 7), (YZ, 8)):
-        target, source = rows[first], rows[PLANES + value, :width]
-        if value == 3:
-            add_row(target[:-2], 1.0, source)
-            add_row(target[1:-1], -2.0, source)
-            add_row(target[2:], 1.0, source)
-        elif value == 6 or value == 7:
-            add_row(target[:-2], -0.5, source)
-            add_row(target[2:], 0.5, source)
-        else:
-            add_row(target[:-2], 0.25, source)
-            add_row(target[1:-1], 0.5, source)
-            add_row(target[2:], 0.25, source)
-    mean, twice_z, across_z, across_y, both, twice_y = stencil_rows(rows)
-    for dz in range(-1, 2):
-        for dy in range(-1, 2):
-            mean_z, mean_y = 0.5 - 0.25 * abs(dz), 0.5 - 0.25 * abs(dy)
-            second_z, second_y = 3.0 * abs(dz) - 2, 3.0 * abs(dy) - 2
-            target = out[z + dz, j + dy]
-            for i in range(target.size):
-                smoothed = mean_z * mean[i] + second_z * twice_z[i] + 0.5 * dz * across_z[i]
-                differenced = mean_z * across_y[i] + 0.5 * dz * both[i]
-                target[i] += mean_y * smoothed + 0.5 * dy * differenced + second_y * mean_z * twice_y[i]
+        most = mean + apart if mean + apart > 0 else 0.0
+        partial = mean < apart
+        first = 0.5 * most * (1 + e / r) if partial else mean + 48 * strength * e
+        factor = most / r if partial else 96 * strength
+        bound = 0.5 * most * limit if partial else mean * limit
+        curved = kappa[i] if kappa[i] < limit else limit
+        curved = curved if curved > -limit else -limit
+        value = first * curved + factor * mixed
+        inside = abs(value) < bound
+        by_kappa[i] = first if inside else 0.0
+        weighted[i] = value if inside else (bound if value > 0 else -bound)
+        most_stiff[i] = most

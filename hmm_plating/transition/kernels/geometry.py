@@ -29,7 +29,8 @@ class Work(NamedTuple):
     force: np.ndarray
     live: np.ndarray  # (z, y), rows with or next to an active cell
     near: np.ndarray  # (z, y), rows with or next to a live row
-    rows: np.ndarray  # (20, x + 2), (45, x + 2) in three dimensions
+    rows: np.ndarray  # (20, x + 2)
+    cubic: np.ndarray  # (3, z, y, x), see `cubic.fill_cubic`; in three dimensions only
 
 
 @inlined
@@ -44,7 +45,8 @@ def workspace(depth, height, width):
         np.empty((depth, height, width)),
         np.empty((depth, height), np.bool_),
         np.empty((depth, height), np.bool_),
-        np.empty((20 if depth == 1 else 45, width + 2)),
+        np.empty((20, width + 2)),
+        np.empty((3 * margin, depth, height, width)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hmm_plating.compiled import called, inlined
 from hmm_plating.transition.kernels.anisotropy import stiffness_row
-from hmm_plating.transition.kernels.cubic import crystal_turn, cubic_row
+from hmm_plating.transition.kernels.cubic import fill_cubic
 from hmm_plating.transition.kernels.functions import exponential
 from hmm_plating.transition.kernels.geometry import (
     ACTIVE,
@@ -22,8 +22,6 @@ from hmm_plating.transition.kernels.overpotential import solve_overpotential
 PROFILE_RELAXATION = 0.5  # b / (ℓ max|v|)
 # rows of the coefficients of a particle
 EXCHANGE, STRENGTH, COSINE, SINE, AGITATION, CAPILLARY, ALPHA, SUPPLY, DIFFUSIVITY, RATIO, OHMIC = range(11)
-
-LARGEST, WEIGHTED = 20, 21  # rows of `Work`, see `row_shift`
 
 
 class Grid(NamedTuple):
@@ -82,28 +80,16 @@ def largest_curvature(grid):
 
 
 @inlined
-def orientation(c, grid):
-    """`crystal_turn` in three dimensions, where it is wanted."""
-    return crystal_turn(c[COSINE], c[SINE]) if grid.anisotropic and grid.margin == 1 else (1.0, 0.0)
+def row_shift(z, j, inside, c, grid, work, weight, shift, stiffness):
+    """Gibbs–Thomson shift less ψ of a live row, 0 off the interface, and its stiffness, if wanted.
 
-
-@inlined
-def largest_stiffness(grid, work, stiffness):
-    """The row by which stability is judged: the stiffness, the larger of both in three dimensions."""
-    return stiffness if grid.margin == 0 else work.rows[LARGEST, : stiffness.size]
-
-
-@inlined
-def row_shift(z, j, inside, c, grid, turn, work, weight, shift, stiffness):
-    """Gibbs–Thomson shift less ψ of a live row, 0 off the interface; κ in `work.curvature` is already clipped.
-
-    `turn` of `orientation`. In three dimensions rows `WEIGHTED` and `LARGEST` are those of `cubic_row`.
+    κ in `work.curvature` is already clipped; `work.cubic` is filled where it is wanted.
     """
     kappa = work.curvature[z, j]
     if grid.anisotropic and grid.margin == 1:
-        largest, weighted = work.rows[LARGEST, : shift.size], work.rows[WEIGHTED, : shift.size]
-        limit = largest_curvature(grid)
-        cubic_row(kappa, z + 1, j + 1, c[STRENGTH], turn, limit, work, stiffness, weighted, largest)
+        weighted, most = work.cubic[0, z, j], work.cubic[2, z, j]
+        for i in range(shift.size):
+            stiffness[i] = most[i]
         for i in range(shift.size):
             shift[i] = c[CAPILLARY] * weighted[i] if weight[i] > 0 else 0.0
     elif grid.anisotropic:
@@ -166,7 +152,9 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
     find_rows(xi, grid.margin, work)
     fill_distance(xi, grid.margin, grid.width, work)
     fill_curvature(grid.margin, work)
-    limit, turn = largest_curvature(grid), orientation(c, grid)
+    limit = largest_curvature(grid)
+    if grid.anisotropic and grid.margin == 1:
+        fill_cubic(c[STRENGTH], c[COSINE], c[SINE], limit, work)
     shift, stiffness, weight, power, factor = (
         work.rows[9, :columns],
         work.rows[10, :columns],
@@ -188,7 +176,7 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
             kappa, forward, backward = work.curvature[z, j], work.forward[z, j], work.backward[z, j]
             for i in range(columns):
                 kappa[i] = min(max(kappa[i], -limit), limit) if weight[i] > 0 else 0.0
-            row_shift(z, j, inside, c, grid, turn, work, weight, shift, stiffness)
+            row_shift(z, j, inside, c, grid, work, weight, shift, stiffness)
             fill_force(xi, z, j, grid, work, weight)
             for i in range(columns):
                 backward[i] = -c[ALPHA] * shift[i]
@@ -221,9 +209,8 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
                 row_n += weight[i] * given[i]
                 row_f += force[i]
             if grid.anisotropic:
-                largest = largest_stiffness(grid, work, stiffness)
                 for i in range(columns):
-                    row_stiff = max(row_stiff, largest[i] if weight[i] > 0 else 0.0)
+                    row_stiff = max(row_stiff, stiffness[i] if weight[i] > 0 else 0.0)
             if row_low < low:
                 low, low_row = row_low, number
             if row_high > high:

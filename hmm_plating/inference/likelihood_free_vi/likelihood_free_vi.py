@@ -18,13 +18,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from arviz import InferenceData
 from torch import Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.likelihood_free_vi.diagnostics import cautions
-from hmm_plating.inference.likelihood_free_vi.export import to_inference_data
 from hmm_plating.inference.likelihood_free_vi.guides import FlowGuide, Guide
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 from hmm_plating.inference.likelihood_free_vi.rounds import (
@@ -131,7 +130,16 @@ class LFVI:
             progress: called after each round.
 
         Returns:
-            Groups posterior, sample_stats, prior, round_stats, diagnostics and observed_data, see `export`;
+            One chain, in the groups
+
+            * posterior (chain, draw): equally weighted draws of the guide;
+            * sample_stats (chain, draw): `log_guide`, log q of each draw on unconstrained coordinates, and
+              `log_weight`, log p(β) + Σ r − log q there, by which draws can be weighted;
+            * prior (chain, draw): the parameters of the first round;
+            * round_stats (chain, round): see `RoundInfo`;
+            * diagnostics (chain): of the last round, see `Diagnostics`;
+            * observed_data.
+
             `attrs["log_evidence"]` (not with local latents: there it is a lower bound), `attrs["objective"]`, and
             `attrs["cautions"]`, which says when not to trust the answer, and is warned of too.
 
@@ -187,7 +195,7 @@ class LFVI:
         first = state.simulations.parameters[state.simulations.round == 0]
         named = observed if isinstance(observed, Mapping) else {"data": observed}
         log_evidence = float(torch.logsumexp(log_weight, 0)) - math.log(len(log_weight)) + problem.log_scale(state)
-        return to_inference_data(
+        return from_groups(
             {
                 "posterior": (("chain", "draw"), self._parameters(problem, draws)),
                 "sample_stats": (

@@ -16,10 +16,10 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
-from arviz import InferenceData
 from torch import Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.inference.arviz_export import InferenceData
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.prior import read_prior
 from hmm_plating.inference.smc_abc.acceptance import AcceptanceKernel, epanechnikov
@@ -143,8 +143,8 @@ class SMCABC:
             progress: called after each population.
 
         Returns:
-            Groups posterior, sample_stats, particles, population_stats, prior, prior_predictive and observed_data, see
-            `export`; `attrs["log_evidence"]` and `attrs["tolerance"]`.
+            Groups posterior, sample_stats, population_stats, prior, prior_predictive and observed_data, see `export`;
+            `attrs["log_evidence"]` and `attrs["tolerance"]`.
 
         Raises:
             InputError: an improper prior, data of another shape than the simulator's, too many failed simulations, or

@@ -35,10 +35,10 @@ from hmm_plating.inference.likelihood_free_vi.rounds import (
     final_draws,
     next_state,
 )
-from hmm_plating.inference.likelihood_free_vi.simulations import flatten
 from hmm_plating.inference.likelihood_free_vi.store import Store
 from hmm_plating.inference.prior import read_prior
 from hmm_plating.inference.random_stream import seeded
+from hmm_plating.inference.simulated_data import flatten, with_leading
 
 
 class RoundProgress(Protocol):
@@ -179,7 +179,7 @@ class LFVI:
             first = next(iter(observed.values())) if isinstance(observed, Mapping) else observed
             points = flatten(observed, len(first))
         else:
-            points = flatten(_with_leading(observed), 1)
+            points = flatten(with_leading(observed), 1)
         if points.numel() == 0 or not points.isfinite().all():
             raise InputError("observed: the data are empty or not finite; leave missing values out")
         return points
@@ -230,9 +230,3 @@ class LFVI:
     def _parameters(self, problem: Problem, unconstrained: Tensor) -> dict[str, Any]:
         values, _ = problem.prior.evaluate(unconstrained)
         return {name: value.detach().numpy()[None] for name, value in values.items()}
-
-
-def _with_leading(data: Any) -> Any:
-    if isinstance(data, Mapping):
-        return {name: _with_leading(value) for name, value in data.items()}
-    return torch.as_tensor(data)[None]

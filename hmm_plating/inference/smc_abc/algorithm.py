@@ -22,6 +22,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.inference.arviz_export import InferenceData
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.prior import read_prior
+from hmm_plating.inference.simulated_data import flatten, with_leading
 from hmm_plating.inference.smc_abc.acceptance import AcceptanceKernel, epanechnikov
 from hmm_plating.inference.smc_abc.adjustment import Adjustment
 from hmm_plating.inference.smc_abc.adjustment_choice import BestAdjustment
@@ -40,7 +41,7 @@ from hmm_plating.inference.smc_abc.population import (
 )
 from hmm_plating.inference.smc_abc.proposal import LocalCovariance, PerturbationKernel, perturbed
 from hmm_plating.inference.smc_abc.random_streams import prior_draws, random_stream
-from hmm_plating.inference.smc_abc.simulation import Simulation, flatten, with_leading
+from hmm_plating.inference.smc_abc.simulation import SINGLE_DRAWS, Simulation
 from hmm_plating.inference.smc_abc.stopping import StoppingRule
 from hmm_plating.inference.smc_abc.store import Store
 from hmm_plating.inference.smc_abc.tolerance import ToleranceRule, by_sample_size
@@ -202,7 +203,7 @@ class SMCABC:
 def _observed(observed: Any, summary: Callable[[Any], Any] | None) -> tuple[Tensor, dict[str, Any]]:
     """Summaries (m,) of the observed data, and the data by name."""
     one = with_leading(observed)
-    target = flatten(one if summary is None else summary(one), 1)[0]
+    target = flatten(one if summary is None else summary(one), 1, SINGLE_DRAWS)[0]
     if not target.isfinite().all():
         raise InputError("observed: the data or their summaries are not finite; leave missing values out by a summary")
     named = observed if isinstance(observed, Mapping) else {"data": observed}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import require_integer
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
 from hmm_plating.inference.filter_state import FilterState, StepInfo
 from hmm_plating.inference.particle_filter import ParticleFilter
@@ -71,8 +71,7 @@ def fixed_lag_smoothing(
     Raises:
         InputError: see `ParticleFilter.update`; a lag below 0; series of different lengths.
     """
-    if not isinstance(lag, int) or lag < 0:
-        raise InputError(f"fixed_lag_smoothing: lag must be an integer ≥ 0, got {lag!r}")
+    require_integer("fixed_lag_smoothing: lag", lag, 0)
     series = (observations, *inputs)
     total = require_length(series)
     state, window = particle_filter.init(*init_args, seed=seed), LagWindow()

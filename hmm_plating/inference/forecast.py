@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
 from hmm_plating.inference.filter_state import FilterState
 from hmm_plating.inference.particle_filter import ParticleFilter
@@ -62,8 +62,7 @@ def forecast(
     """
     count = particle_filter.particles if draws is None else draws
     for name, value in (("steps", steps), ("draws", count)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"forecast: {name} must be an integer ≥ 1, got {value!r}")
+        require_integer(f"forecast: {name}", value, 1)
     for position, series in enumerate(inputs):
         if series_length(series) < steps:
             raise InputError(

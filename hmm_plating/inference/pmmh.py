@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.block_filter import ModelOfParameters, run_blocks
 from hmm_plating.inference.fingerprint import fingerprint
@@ -79,9 +79,7 @@ class PMMH:
 
     def __post_init__(self) -> None:
         for name, minimum in (("particles", 1), ("chains", 1), ("warmup", 0), ("max_plate_nesting", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < minimum:
-                raise InputError(f"PMMH: {name} must be an integer ≥ {minimum}, got {value!r}")
+            require_integer(f"PMMH: {name}", getattr(self, name), minimum)
         if not 0 < self.target_acceptance < 1:
             raise InputError(f"PMMH: target_acceptance must be between 0 and 1, got {self.target_acceptance!r}")
 
@@ -177,8 +175,7 @@ class PMMH:
         Raises:
             InputError: see `init`; a checkpoint of something else.
         """
-        if not isinstance(draws, int) or draws < 1:
-            raise InputError(f"PMMH: draws must be an integer ≥ 1, got {draws!r}")
+        require_integer("PMMH: draws", draws, 1)
         series = (observations, *inputs)
         total = self.warmup + draws
         identity = "" if checkpoint is None else fingerprint(self, series, seed, tuple(init_args))

@@ -22,7 +22,7 @@ import torch
 from pyro import distributions as dist
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.block_filter import (
     BlockState,
@@ -113,9 +113,7 @@ class SMC2:
     def __post_init__(self) -> None:
         minima = {"parameter_particles": 2, "particles": 1, "moves": 1, "most_particles": 1, "max_plate_nesting": 0}
         for name, minimum in minima.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < minimum:
-                raise InputError(f"SMC2: {name} must be an integer ≥ {minimum}, got {value!r}")
+            require_integer(f"SMC2: {name}", getattr(self, name), minimum)
         for name in ("ess_threshold", "lowest_acceptance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"SMC2: {name} must be between 0 and 1, got {getattr(self, name)!r}")

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.likelihood_free_vi.diagnostics import cautions
@@ -37,7 +37,7 @@ from hmm_plating.inference.likelihood_free_vi.rounds import (
 )
 from hmm_plating.inference.likelihood_free_vi.store import Store
 from hmm_plating.inference.prior import read_prior
-from hmm_plating.inference.random_stream import seeded
+from hmm_plating.inference.random_stream import require_seed, seeded
 from hmm_plating.inference.simulated_data import flatten, with_leading
 
 
@@ -96,8 +96,8 @@ class LFVI:
         integers = ("minibatch", "rounds", "ratio_steps", "guide_steps", "ratio_batch", "guide_batch", "draws")
         for name in integers:
             value = getattr(self, name)
-            if (value is not None or name != "minibatch") and (not isinstance(value, int) or value < 1):
-                raise InputError(f"LFVI: {name} must be an integer ≥ 1, got {value!r}")
+            if value is not None or name != "minibatch":
+                require_integer(f"LFVI: {name}", value, 1)
         for name in ("ratio_rate", "guide_rate"):
             if not getattr(self, name) > 0:
                 raise InputError(f"LFVI: {name} must be positive, got {getattr(self, name)!r}")
@@ -150,8 +150,7 @@ class LFVI:
         least = 100 * self.rounds
         if not isinstance(simulations, int) or simulations < least:
             raise InputError(f"run: simulations must be an integer ≥ {least} (100 per round), got {simulations!r}")
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed must be a non-negative integer, got {seed!r}")
+        require_seed(seed)
         points = self._points(observed)
         training = Training(*(getattr(self, name) for name in Training._fields))
         with seeded(seed):

@@ -18,10 +18,11 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.prior import read_prior
+from hmm_plating.inference.random_stream import require_seed
 from hmm_plating.inference.simulated_data import flatten, with_leading
 from hmm_plating.inference.smc_abc.acceptance import AcceptanceKernel, epanechnikov
 from hmm_plating.inference.smc_abc.adjustment import Adjustment
@@ -113,8 +114,8 @@ class SMCABC:
     def __post_init__(self) -> None:
         for name in ("particles", "populations", "population_size", "components", "draws", "block_size"):
             value, optional = getattr(self, name), name in ("particles", "population_size")
-            if (value is not None or not optional) and (not isinstance(value, int) or value < 1):
-                raise InputError(f"SMCABC: {name} must be an integer ≥ 1, got {value!r}")
+            if value is not None or not optional:
+                require_integer(f"SMCABC: {name}", value, 1)
         for name in ("survivors", "max_failed"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"SMCABC: {name} must be above 0 and at most 1, got {getattr(self, name)!r}")
@@ -154,10 +155,9 @@ class SMCABC:
         rules = tuple(stop) if isinstance(stop, Sequence) else (stop,)
         if simulations is None and not rules:
             raise InputError("run: without a number of simulations, pass a stopping rule")
-        if simulations is not None and (not isinstance(simulations, int) or simulations < 1):
-            raise InputError(f"run: simulations must be an integer ≥ 1, got {simulations!r}")
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed must be a non-negative integer, got {seed!r}")
+        if simulations is not None:
+            require_integer("run: simulations", simulations, 1)
+        require_seed(seed)
         size = self.population_size or (1000 if simulations is None else max(2, simulations // self.populations))
         prior = read_prior(self.prior)
         target, data = _observed(observed, self.summary)

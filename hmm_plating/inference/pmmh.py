@@ -22,6 +22,7 @@ from torch import Tensor
 from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.block_filter import ModelOfParameters, run_blocks
+from hmm_plating.inference.covariance import jittered_cholesky
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.parameter_prior import ParameterPrior
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
@@ -117,7 +118,7 @@ class PMMH:
     ) -> tuple[PMMHState, Tensor, Tensor]:
         """One proposal per chain: the new state, which were accepted, and with what probability, (chains,) each."""
         with torch.no_grad(), random_stream(state.random_state):
-            factor = torch.linalg.cholesky(_regular(state.covariance))
+            factor = jittered_cholesky(state.covariance)
             proposed = state.position + state.log_scale.exp() * torch.randn_like(state.position) @ factor.T
             log_prior, log_evidence = self._density(proposed, series, init_args)
             change = log_prior + log_evidence - state.log_prior - state.log_evidence
@@ -237,8 +238,3 @@ class PMMH:
                 "seed": seed,
             },
         )
-
-
-def _regular(covariance: Tensor) -> Tensor:
-    """The covariance with a little on its diagonal: all chains may stand at one point."""
-    return covariance + 1e-9 * (1 + covariance.diagonal()).diag()

@@ -33,6 +33,7 @@ from hmm_plating.inference.block_filter import (
     take_blocks,
     update_blocks,
 )
+from hmm_plating.inference.covariance import jittered_cholesky, weighted_covariance
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.parameter_prior import ParameterPrior
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
@@ -270,9 +271,7 @@ def _fitted(position: Tensor, log_weights: Tensor) -> Any:
     """The proposal: Student's distribution with mean and covariance of the weighted particles as centre and scale."""
     weights = log_weights.exp()
     centre = weights @ position
-    centred = position - centre
-    covariance = (weights[:, None] * centred).T @ centred
-    scale = torch.linalg.cholesky(covariance + 1e-9 * (1 + covariance.diagonal()).diag())
+    scale = jittered_cholesky(weighted_covariance(position, weights))
     degrees = torch.tensor(PROPOSAL_DEGREES_OF_FREEDOM, dtype=torch.float64)
     return dist.MultivariateStudentT(degrees, centre, scale)
 

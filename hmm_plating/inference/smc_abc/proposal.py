@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.inference.covariance import weighted_covariance
 from hmm_plating.inference.resampling import systematic, thinned
 
 _BLOCK = 200_000
@@ -146,12 +147,6 @@ def local_moments(points: Tensor, weights: Tensor, fraction: float) -> tuple[Ten
         covariances.append((centred * weight[..., None]).transpose(-1, -2) @ centred)
     # A little of the whole, so that neighbours on a line still span the space.
     return torch.cat(means), torch.cat(covariances) + 1e-6 * overall
-
-
-def weighted_covariance(points: Tensor, weights: Tensor) -> Tensor:
-    """Covariance (d, d) with normalised weights."""
-    centred = points - weights @ points
-    return (centred * weights[:, None]).T @ centred
 
 
 def cholesky(covariance: Tensor) -> Tensor:

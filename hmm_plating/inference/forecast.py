@@ -21,7 +21,7 @@ from hmm_plating.inference.filter_state import FilterState
 from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.program import Program
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
-from hmm_plating.inference.resampling import systematic
+from hmm_plating.inference.resampling import systematic, take
 from hmm_plating.inference.series import entry_at, series_length
 
 
@@ -72,7 +72,7 @@ def forecast(
     records = []
     with torch.no_grad(), random_stream(initial_random_state(seed)):
         index = systematic(state.log_weights, count)
-        particles = {name: value[index.to(value.device)] for name, value in state.particles.items()}
+        particles = take(state.particles, index)
         for t in range(steps):
             where = f"forecast, step {t + 1}"
             args = (observation, *(entry_at(series, t) for series in inputs))

@@ -16,7 +16,16 @@ from rich.progress import Progress
 
 from hmm_plating import inference, recording, report
 from hmm_plating.atomic_file import atomic_write, check_folder
-from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, integer, positive
+from hmm_plating.command_options import (
+    MILLIAMPERE_PER_SQUARE_CENTIMETRE,
+    SQUARE_CENTIMETRE,
+    add_area,
+    add_model,
+    add_plating,
+    add_seed,
+    integer,
+    positive,
+)
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
@@ -24,8 +33,6 @@ from hmm_plating.forecast_command import add_forecast
 from hmm_plating.grow_command import add_grow
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.simulate_recording import Protocol, simulate_recording
-
-SQUARE_CENTIMETRE = 1e-4  # m²
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,17 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Simulate a recording in instrument files (qcmd.xlsx, echem.xlsx, quartz_in_air.xlsx), with the "
         "true surface beside it (truth.nc).",
     )
-    simulate.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
+    add_model(simulate)
     simulate.add_argument("--output", required=True, metavar="FOLDER", help="folder to write the files into")
-    simulate.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
-    simulate.add_argument(
-        "--cycles", type=integer(0), default=1, help="plate/strip cycles before the last plating (default 1)"
-    )
-    simulate.add_argument("--current", type=positive, default=1.0, metavar="MA", help="current density in mA/cm² (1)")
-    simulate.add_argument("--plating-time", type=positive, default=60.0, metavar="S", help="seconds of plating (60)")
+    add_seed(simulate)
+    add_plating(simulate, cycles=1)
     simulate.add_argument("--stripping-time", type=float, default=55.0, metavar="S", help="seconds of stripping (55)")
     simulate.add_argument("--sampling", type=positive, default=0.5, metavar="S", help="sampling interval in s (0.5)")
-    simulate.add_argument("--area", type=positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    add_area(simulate)
     simulate.set_defaults(run=_simulate)
 
     add_grow(commands)
@@ -102,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument("recording", metavar="QCMD", help="EQCM-D recording (xlsx)")
     filter_.add_argument("--electrochemistry", metavar="FILE", help="potentiostat file (xlsx)")
     filter_.add_argument("--air", metavar="FILE", help="the crystal in air (xlsx): gives the electrolyte's viscosity")
-    filter_.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
+    add_model(filter_)
     filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
     filter_.add_argument(
         "--particles",
@@ -118,12 +121,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="C",
         help=f"independent filters, whose draws together show what each alone does not know ({DEFAULT_CHAINS})",
     )
-    filter_.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
+    add_seed(filter_)
     filter_.add_argument(
         "--withhold", type=int, action="append", default=[], metavar="N", help="overtone to hide from the filter"
     )
     filter_.add_argument("--interval", type=positive, default=2.0, metavar="S", help="filter step in s (2)")
-    filter_.add_argument("--area", type=positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    add_area(filter_)
     filter_.add_argument(
         "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from hmm_plating import inference
 from hmm_plating.atomic_file import check_folder
-from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, integer
+from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, add_seed
 from hmm_plating.errors import InputError
 from hmm_plating.forecast_recording import PlannedCurrent, final_states, forecast_recording, model_of, planned, recorded
 from hmm_plating.model_file import load_model_file, model_file_errors
@@ -36,7 +36,7 @@ def add_forecast(commands: Any) -> None:
         help="current density in mA/cm², plating negative, and seconds that it lasts; repeated, one after another",
     )
     forecast.add_argument("--output", required=True, metavar="FORECAST.nc", help="forecast (netCDF)")
-    forecast.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
+    add_seed(forecast)
     forecast.set_defaults(run=_forecast)
 
 

@@ -15,7 +15,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import drives
 from hmm_plating.inference import FilterState, ParticleFilter, concatenate, forecast
 from hmm_plating.inference.chains import chain_seed
-from hmm_plating.inference.checkpoint import saved_state
+from hmm_plating.inference.checkpoint import read_filter_state
 from hmm_plating.instrument import Drive
 from hmm_plating.model import PlatingModel
 from hmm_plating.model_file import ModelBuilder
@@ -45,7 +45,7 @@ def final_states(checkpoint: str | Path, result: arviz.InferenceData) -> list[Fi
     steps = result["filter_stats"].sizes["time"]
     states = []
     for chain, expected in enumerate(evidence):
-        state = FilterState(**saved_state(Path(checkpoint) / f"chain-{chain}")[0])
+        state = FilterState(**read_filter_state(Path(checkpoint) / f"chain-{chain}")[0])
         if state.step != steps or not np.isclose(state.log_evidence, expected, rtol=1e-9):
             raise InputError(f"{checkpoint} is not the checkpoint of this result: filter again with --keep-checkpoint")
         states.append(state)

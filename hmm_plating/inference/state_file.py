@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hmm_plating.atomic_file import check_folder
 from hmm_plating.errors import InputError
-from hmm_plating.inference.checkpoint import read_arrays, write_arrays
+from hmm_plating.inference.checkpoint import occupied, read_arrays, write_arrays
 
 
 def save_state(path: str | os.PathLike[str], identity: str, entries: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ def saved_state(path: str | os.PathLike[str], identity: str, resume: bool) -> di
         check_folder(Path(path).absolute().parent)
         return None
     if not resume:
-        raise InputError(f"{os.fspath(path)} holds a checkpoint already: resume from it, remove it or choose another")
+        raise occupied(path)
     arrays = read_arrays(path)
     if str(arrays.pop("identity", "")) != identity:
         raise InputError(

@@ -164,6 +164,8 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
         run(simulations=600, seed=5, checkpoint=tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="holds a checkpoint already"):
         run(simulations=600, seed=4, checkpoint=tmp_path / "run")
+    with pytest.raises(InputError, match="pass checkpoint"):
+        run(simulations=600, seed=4, resume=True)
 
 
 @pytest.mark.parametrize(

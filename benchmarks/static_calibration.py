@@ -23,6 +23,7 @@ import torch
 
 import hmm_plating as hp
 from hmm_plating.inference import Calibration, simulation_based_calibration
+from hmm_plating.inference.smc_abc import PosteriorMoments, euclidean
 
 OVERTONES = (3, 5, 7, 9, 11, 13)
 
@@ -56,7 +57,9 @@ def simulate(truth: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def infer(algorithm: str, simulations: int, observed: torch.Tensor, seed: int) -> hp.inference.InferenceData:
     if algorithm == "abc":
-        return hp.inference.SMCABC(PROBLEM.prior, PROBLEM.simulator).run(observed, simulations=simulations, seed=seed)
+        summary = {"learned_summary": PosteriorMoments(), "distance": euclidean}  # 12 data for 3 parameters
+        method = hp.inference.SMCABC(PROBLEM.prior, PROBLEM.simulator, **summary)
+        return method.run(observed, simulations=simulations, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cautions, which the result holds as well
         return hp.inference.LFVI((PROBLEM.prior, PROBLEM.simulator)).run(observed, simulations=simulations, seed=seed)

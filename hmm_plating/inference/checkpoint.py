@@ -155,15 +155,20 @@ def open_folder(folder: Path | None, pattern: str, resume: bool) -> list[Path]:
     Raises:
         InputError: `resume` without a folder, a run in it without `resume`, or it cannot be written into.
     """
+    require_place(folder, resume)
     if folder is None:
-        if resume:
-            raise InputError("resume needs the folder of the checkpoint: pass checkpoint=…")
         return []
     create_folder(folder)
     files = sorted(folder.glob(pattern))
     if files and not resume:
         raise occupied(folder)
     return files
+
+
+def require_place(checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
+    """Raise InputError where a run is to be resumed from nowhere."""
+    if resume and checkpoint is None:
+        raise InputError("resume needs the place of the checkpoint: pass checkpoint=…")
 
 
 def occupied(path: str | os.PathLike[str]) -> InputError:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, Record, step_record, to_inference_data
-from hmm_plating.inference.checkpoint import Checkpoint
+from hmm_plating.inference.checkpoint import Checkpoint, require_place
 from hmm_plating.inference.filter_state import FilterState, StepInfo
 from hmm_plating.inference.look_ahead import look_ahead
 from hmm_plating.inference.prediction import failure, observed_values, predictive, withheld
@@ -189,6 +189,7 @@ class ParticleFilter:
         total = require_length(series)
         if checkpoint_interval < 1:
             raise InputError(f"run: checkpoint_interval must be at least 1, got {checkpoint_interval}")
+        require_place(checkpoint, resume)
         state = self.init(*init_args, seed=seed)
         initial_log_evidence = state.log_evidence
         records: list[Record] = []

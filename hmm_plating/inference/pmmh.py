@@ -180,7 +180,7 @@ class PMMH:
         series = (observations, *inputs)
         total = self.warmup + draws
         identity = "" if checkpoint is None else fingerprint(self, series, seed, tuple(init_args))
-        saved = None if checkpoint is None else saved_state(checkpoint, identity, resume)
+        saved = saved_state(checkpoint, identity, resume)
         history: list[tuple[Tensor, ...]] = []  # position, log prior, log evidence, accepted, probability
         if saved is not None:
             state = PMMHState(**saved["state"])._replace(iteration=int(saved["state"]["iteration"]))

@@ -190,7 +190,7 @@ class SMC2:
         series = (observations, *inputs)
         total = require_length(series)
         identity = "" if checkpoint is None else fingerprint(self, series, seed, tuple(init_args))
-        saved = None if checkpoint is None else saved_state(checkpoint, identity, resume)
+        saved = saved_state(checkpoint, identity, resume)
         records: list[SMC2Info] = []
         if saved is not None:
             state, records = _restore(saved)

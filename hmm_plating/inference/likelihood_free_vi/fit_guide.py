@@ -132,7 +132,7 @@ def climb(
         chosen = observed if minibatch is None else observed[torch.randperm(count)[:minibatch]]
         value = objective(weights, log_prior(draws), log_guide, log_ratio.sampled(chosen, draws))
         _descend(-value, fitted, optimizer, schedule)
-        if step >= (1 - _AVERAGED_PART) * steps:
+        if step >= int((1 - _AVERAGED_PART) * steps):
             values.append(float(value.detach()))
             for average, parameter in zip(averages, fitted.parameters(), strict=True):
                 average += (parameter.detach() - average) / len(values)

@@ -58,7 +58,7 @@ class JointMixture(NamedTuple):
 def fit_joint_mixture(
     draws: Tensor, summaries: Tensor, log_weights: Tensor, most_components: int, particles: int, generator: Generator
 ) -> JointMixture:
-    """Fit with 1, 2, 3, 4, 6, 8, … components until the criterion gets worse, or each has too few draws for its slope."""
+    """Fit with 1, 2, 3, 4, 6, 8, … components until the criterion gets worse or draws are too few."""
     joint = torch.cat([draws, summaries], 1)
     weights = torch.softmax(log_weights, 0)
     size = float(effective_sample_size(log_weights))

@@ -23,7 +23,7 @@ import torch
 
 import hmm_plating as hp
 from hmm_plating.inference import Calibration, simulation_based_calibration
-from hmm_plating.inference.smc_abc import PosteriorMoments, euclidean
+from hmm_plating.inference.likelihood_free_vi import NormalGuide
 
 OVERTONES = (3, 5, 7, 9, 11, 13)
 
@@ -57,12 +57,13 @@ def simulate(truth: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def infer(algorithm: str, simulations: int, observed: torch.Tensor, seed: int) -> hp.inference.InferenceData:
     if algorithm == "abc":
-        summary = {"learned_summary": PosteriorMoments(), "distance": euclidean}  # 12 data for 3 parameters
-        method = hp.inference.SMCABC(PROBLEM.prior, PROBLEM.simulator, **summary)
-        return method.run(observed, simulations=simulations, seed=seed)
+        return hp.inference.SMCABC(PROBLEM.prior, PROBLEM.simulator).run(observed, simulations=simulations, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cautions, which the result holds as well
-        return hp.inference.LFVI((PROBLEM.prior, PROBLEM.simulator)).run(observed, simulations=simulations, seed=seed)
+        method = hp.inference.LFVI(
+            (PROBLEM.prior, PROBLEM.simulator), NormalGuide, rounds=2, ratio_steps=800, guide_steps=150
+        )
+        return method.run(observed, simulations=simulations, seed=seed)
 
 
 def part(algorithm: str, simulations: int, surfaces: int, seed: int) -> Calibration:

@@ -47,6 +47,9 @@ from hmm_plating.inference.smc_abc.stopping import StoppingRule
 from hmm_plating.inference.smc_abc.store import Store
 from hmm_plating.inference.smc_abc.tolerance import ToleranceRule, by_sample_size
 
+_MOST_POPULATIONS = 10
+_LEAST_POPULATION = 500
+
 
 class ABCProgress(Protocol):
     """Called after each population: simulations so far, the budget (0 without one), the record of the population."""
@@ -73,7 +76,8 @@ class SMCABC:
         adjustment: regression adjustment of the final particles, see `adjustment`; by default the one of several
             that does best on simulations like the observed data.
         particles: effective sample size that the final tolerance aims at; None: 10 sqrt(simulations).
-        populations: number of populations that a budget of simulations is split into.
+        populations: number of populations that a budget of simulations is split into; None: 10, or fewer so that each
+            has 500 simulations.
         population_size: simulations per population; None: the budget over `populations`.
         survivors: effective sample size that the tolerance of each population aims at, as a fraction of its size, but
             no more than `components`.
@@ -98,7 +102,7 @@ class SMCABC:
     perturbation: PerturbationKernel = field(default_factory=LocalCovariance)
     adjustment: Adjustment = field(default_factory=BestAdjustment)
     particles: int | None = None
-    populations: int = 10
+    populations: int | None = None
     population_size: int | None = None
     survivors: float = 0.2
     components: int = 500
@@ -113,7 +117,7 @@ class SMCABC:
 
     def __post_init__(self) -> None:
         for name in ("particles", "populations", "population_size", "components", "draws", "block_size"):
-            value, optional = getattr(self, name), name in ("particles", "population_size")
+            value, optional = getattr(self, name), name in ("particles", "populations", "population_size")
             if value is not None or not optional:
                 require_integer(f"SMCABC: {name}", value, 1)
         for name in ("survivors", "max_failed"):
@@ -158,7 +162,8 @@ class SMCABC:
         if simulations is not None:
             require_integer("run: simulations", simulations, 1)
         require_seed(seed)
-        size = self.population_size or (1000 if simulations is None else max(2, simulations // self.populations))
+        populations = self.populations or min(max((simulations or 0) // _LEAST_POPULATION, 2), _MOST_POPULATIONS)
+        size = self.population_size or (1000 if simulations is None else max(2, simulations // populations))
         prior = read_prior(self.prior)
         target, data = _observed(observed, self.summary)
         worker = Simulation(prior, self.simulator, self.summary, self.vectorised, len(target))

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-GAP = 1.5  # times the usual interval, beyond which samples are missing
+GAP, STUTTER = 1.5, 0.1  # times the usual interval, beyond which samples are missing, or below too many
 IRREGULAR = 0.1  # part of the intervals, beyond which there is no usual one
 UNRECORDED = 0.02  # of the QCM's recording
 
 
 def gaps(time: np.ndarray, part: str) -> list[str]:
-    """Whether samples are missing between the others, as one sentence or none."""
+    """Whether samples are missing between the others, or too many, as sentences."""
     intervals = np.diff(time)
     if len(intervals) < 2:
         return []
     usual = float(np.median(intervals))
+    short = np.flatnonzero(intervals < STUTTER * usual)
+    found = []
+    if len(short):
+        found.append(
+            f"the {part} has {len(short)} samples much sooner after the one before than {usual:.3g} s, first at "
+            f"{time[short[0] + 1]:.6g} s"
+        )
+    return found + _lacking(time, intervals, usual, part)
+
+
+def _lacking(time: np.ndarray, intervals: np.ndarray, usual: float, part: str) -> list[str]:
     long = np.flatnonzero(intervals > GAP * usual)
     if len(long) == 0:
         return []

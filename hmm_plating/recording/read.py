@@ -15,7 +15,7 @@ from hmm_plating.recording.charge import Charge, charge_curve
 from hmm_plating.recording.clock import Clock, estimate_clock_offset, require_overlap
 from hmm_plating.recording.dataset import check_area, validate
 from hmm_plating.recording.formats import Contents, Crystal, Hints, read_contents
-from hmm_plating.recording.problems import gaps, unrecorded
+from hmm_plating.recording.problems import unrecorded
 from hmm_plating.recording.start_times import offset_from_starts
 from hmm_plating.recording.store import is_stored, load
 
@@ -76,7 +76,7 @@ def read(
         if checked is not None:
             _check_frequencies(name, checked, fundamental)
     assumptions = [f"fundamental frequency {origin}", *file.assumptions]
-    warnings = [*file.warnings, *gaps(crystal.time, "QCM")]
+    warnings = list(file.warnings)
     attributes: dict[str, float | int | str] = {}
     missing_values = int(np.isnan(crystal.frequency).sum())
     if crystal.dissipation is None:
@@ -185,8 +185,7 @@ def _current(source: Contents, crystal: Crystal, clock_offset: float | None, *, 
         clock, said = _clock(crystal, source, curve, clock_offset)
         if crystal.sampling_delay is not None:  # the file's own stamps are better than what kinks tell
             clock = clock._replace(sampling_delay=known, sampling_delay_uncertainty=unknown)
-    warnings = gaps(source.potentiostat.time, "potentiostat")
-    warnings += unrecorded(crystal.time, curve.time + clock.offset)
+    warnings = unrecorded(crystal.time, curve.time + clock.offset)
     return _Current(curve, clock, [*curve.assumptions, *said], warnings)
 
 

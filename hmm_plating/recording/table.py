@@ -48,7 +48,9 @@ def read_table(data: bytes, path: Path) -> Table:
             warnings.simplefilter("ignore")  # openpyxl's, on styles and extensions
             sheet = pd.read_excel(io.BytesIO(data), header=None, dtype=object, engine="openpyxl")
     except Exception as error:  # zip, XML and openpyxl raise a dozen unrelated types on damaged files
-        raise InputError(f"{path}: cannot be read as an Excel workbook, damaged or cut short? ({error})") from error
+        raise InputError(
+            f"{path}: cannot be read as an Excel workbook, damaged or cut short? ({one_line(error)})"
+        ) from error
     if sheet.empty:
         raise InputError(f"{path}: the first sheet is empty")
     sheet = sheet.mask(sheet.map(lambda cell: isinstance(cell, str) and not cell.strip()))
@@ -58,6 +60,11 @@ def read_table(data: bytes, path: Path) -> Table:
         raise InputError(f"{path}: the first sheet has headers but no data rows")
     cells = sheet.iloc[1 : used[-1] + 2].to_numpy(dtype=object)
     return Table(path.name, headers, cells, np.arange(len(cells)) + FIRST_DATA_ROW)
+
+
+def one_line(error: Exception) -> str:
+    """The message of another package's error, whose line ends would break ours."""
+    return " ".join(str(error).split())
 
 
 def matching_columns(table: Table, pattern: str) -> dict[int, re.Match[str]]:

@@ -30,6 +30,7 @@ from hmm_plating.recording.formats import (
 )
 from hmm_plating.recording.formats.contents import NO_HINTS, Contents, Crystal, Hints, Potentiostat
 from hmm_plating.recording.formats.named_columns import parse_columns
+from hmm_plating.recording.problems import gaps
 from hmm_plating.recording.table import Table, read_table
 
 __all__ = ["NO_HINTS", "Contents", "Crystal", "Hints", "Potentiostat", "parse_columns", "read_contents", "read_data"]
@@ -74,6 +75,13 @@ def read_contents(path: str | Path, hints: Hints = NO_HINTS, part: str = "") -> 
 
 def read_data(data: bytes, path: Path, hints: Hints = NO_HINTS, part: str = "") -> Contents:
     """The same for the bytes of a file that are at hand."""
+    found = _read(data, path, hints, part)
+    parts = ((found.crystal, "QCM"), (found.potentiostat, "potentiostat"))
+    warnings = [warning for recorded, name in parts if recorded is not None for warning in gaps(recorded.time, name)]
+    return found._replace(warnings=(*found.warnings, *warnings))
+
+
+def _read(data: bytes, path: Path, hints: Hints, part: str) -> Contents:
     if not data:
         raise InputError(f"{path}: the file is empty")
     name = path.name

@@ -10,7 +10,7 @@ import numpy as np
 from hmm_plating.errors import InputError
 from hmm_plating.recording.formats import eclab
 from hmm_plating.recording.formats.contents import Contents, Hints
-from hmm_plating.recording.table import Table
+from hmm_plating.recording.table import Table, one_line
 
 FORMAT = "BioLogic EC-Lab .mpr"
 FIRST_BYTES = b"BIO-LOGIC MODULAR FILE"
@@ -36,7 +36,7 @@ def read(data: bytes, name: str) -> Contents:
     except Exception as error:  # it raises whatever a damaged file runs into
         raise InputError(
             f"{name}: cannot be read as a BioLogic .mpr file, damaged or of an unknown version? Export it as text "
-            f"(.mpt) in EC-Lab ({type(error).__name__}: {error})"
+            f"(.mpt) in EC-Lab ({type(error).__name__}: {one_line(error)})"
         ) from error
     if not columns or not eclab.matches(list(columns)):
         raise InputError(f"{name}: no time and current or charge; found {', '.join(map(repr, columns))}")

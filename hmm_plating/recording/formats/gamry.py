@@ -49,6 +49,10 @@ def read(text: Lines) -> Contents:
     if len(crystals) > 1:
         raise InputError(f"{text.name}: more than one table QCMCurve")
     warnings = [*text.warnings, *_missing("potentiostat", curves), *_missing("QCM", crystals)]
+    inside = sum(len(points.number) + 2 for points in (*curves, *crystals))
+    indented = sum(line.startswith("\t") for line in text.lines) - inside
+    if indented > 0:
+        warnings.append(f"{indented} indented lines belong to no table: is a line CURVE … TABLE damaged?")
     crystal = _crystal(crystals[0].table, settings) if crystals else None
     assumptions: tuple[str, ...] = ()
     if crystal is not None:

@@ -120,7 +120,7 @@ def _crystal(
         raise InputError(f"--columns: frequencies for overtones {overtones.tolist()}, dissipations for {named}")
     dissipation = np.stack([values[f"D{n}"] for n in named], axis=1)
     if all(units[f"D{n}"] is None for n in named):
-        dissipation, how = dissipation_by_magnitude(dissipation)
+        dissipation, how = dissipation_by_magnitude(table.name, dissipation)
         decided.append(how)
     elif any(units[f"D{n}"] is None for n in named):
         raise InputError("--columns: some headers of D state a unit and others do not")

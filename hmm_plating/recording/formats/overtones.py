@@ -87,23 +87,34 @@ def plain_dissipation(name: str, values: np.ndarray) -> np.ndarray:
     largest = np.nanmax(np.abs(values), initial=0.0)
     if largest > LARGEST_PLAIN_DISSIPATION:
         raise InputError(
-            f"{name}: the largest D is {largest:g}, no plain number though its column says so: is it in 1e-6, or "
-            "damaged?"
+            f"{name}: the largest D is {largest:g}, no plain number as its column or the other values say: is it in "
+            "1e-6, or damaged?"
         )
     return values
 
 
-def dissipation_by_magnitude(values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Plain numbers, and how the unit was found, for columns that do not state it (or not reliably)."""
-    largest = np.nanmax(np.abs(values), initial=0.0)
-    if largest > LARGEST_PLAIN_DISSIPATION:
-        return PPM * values, f"D taken to be in 1e-6, because it reaches {largest:.3g}"
-    return values, f"D taken as plain numbers, because it does not exceed {largest:.2g}"
+def dissipation_by_magnitude(name: str, values: np.ndarray) -> tuple[np.ndarray, str]:
+    """Plain numbers, and how the unit was found, for columns that do not state it (or not reliably).
+
+    Raises:
+        InputError: taken as plain numbers, some are far too large.
+    """
+    known = np.abs(values[np.isfinite(values) & (values != 0)])
+    typical = float(np.median(known)) if len(known) else 0.0  # one damaged value must not decide
+    if typical > LARGEST_PLAIN_DISSIPATION:
+        return PPM * values, f"D taken to be in 1e-6, because {typical:.2g} is typical"
+    return plain_dissipation(name, values), f"D taken as plain numbers, because {typical:.2g} is typical"
 
 
 def is_absolute(overtones: np.ndarray, frequency: np.ndarray) -> bool:
     """Whether frequencies are a crystal's rather than shifts, by their magnitude."""
     return bool(np.nanmedian(np.abs(frequency / overtones)) > LEAST_ABSOLUTE_FREQUENCY)
+
+
+def not_used(table: Table, known: str) -> tuple[str, ...]:
+    """The assumption that columns whose headers do not match the whole of `known` do not matter."""
+    unknown = [header for header in table.headers if header and not re.fullmatch(known, header)]
+    return (f"columns not used: {', '.join(map(repr, unknown))}",) if unknown else ()
 
 
 def choose_sensor(name: str, found: Sequence[int], hints: Hints) -> tuple[int, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from hmm_plating.recording.table import Table, numbers, where
 
 FORMAT = "SRS QCM200 text"
 POTENTIAL, CURRENT, FREQUENCY = "#Potential (V)", "Current (A)", "Frequency (Hz)"
-LARGEST_STEP = 1.5  # times the usual step: beyond, rows are missing
+LEAST_STEP, LARGEST_STEP = 0.3, 1.5  # times the usual step: below, rows are twice there; beyond, missing
 
 
 def matches(headers: Sequence[str]) -> bool:
@@ -49,6 +49,12 @@ def read(table: Table, hints: Hints) -> Contents:
             f"the potential jumps by {steps[jumps[0]]:.3g} V at row {table.rows[jumps[0] + 1]}, "
             f"usually by {usual:.3g} V: rows are missing ({len(jumps)} such places)",
         )
+    signs = np.sign(np.diff(potential))
+    turns = np.flatnonzero(signs[1:] * signs[:-1] < 0) + 1
+    still = np.flatnonzero(steps < LEAST_STEP * usual)
+    still = still[~np.isin(still, [*(turns - 1), *turns])]  # a turn may lie between two steps
+    if len(still):
+        warnings += (f"the potential stands still at row {table.rows[still[0] + 1]}: a row twice? ({len(still)} such)",)
     time = np.concatenate([[0.0], np.cumsum(lasting)]) * usual / hints.scan_rate
     absolute = is_absolute(np.array([1]), frequency[:, None])
     lost = () if absolute else ("the frequency is a shift; the absolute one is lost",)
@@ -59,7 +65,8 @@ def read(table: Table, hints: Hints) -> Contents:
         crystal=Crystal(time, np.array([1]), frequency[:, None], None, absolute, table.rows),
         potentiostat=Potentiostat(time, current, None, potential),
         assumptions=(
-            f"time from equal steps of {usual:.4g} V at {hints.scan_rate:g} V/s",
+            f"time from equal steps of {usual:.4g} V at {hints.scan_rate:g} V/s, with {len(turns)} turns"
+            + (f", the first at row {table.rows[turns[0]]}" if len(turns) else ""),
             "the frequency taken as the fundamental's, n = 1",
             *lost,
         ),

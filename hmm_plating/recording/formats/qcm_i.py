@@ -14,6 +14,7 @@ from hmm_plating.recording.formats.contents import Contents, Crystal, Hints
 from hmm_plating.recording.formats.overtones import (
     channels,
     choose_sensor,
+    not_used,
     overtone_columns,
     plain_dissipation,
     without_empty,
@@ -22,6 +23,10 @@ from hmm_plating.recording.table import Table, numbers, times
 
 FORMAT = "MicroVacuum QCM-I csv"
 TIME = re.compile(r"Channel ([A-Z]) QCM Time *\[sec\]")
+KNOWN = (
+    r"Channel [A-Z] (QCM Time|Flow|Temp|(Fundamental|\d+\.) (Boffs|Dissipation|Fi|Frequency|Overtone|FWHM|Gmax|Goffs|Q|"
+    r"Residual|Sauerbrey Mass|(Dissipation|Frequency|Overtone|FWHM) Variation)) *\[[A-Za-z/0-9 ]*\]"
+)
 
 
 def matches(headers: Sequence[str]) -> bool:
@@ -60,6 +65,6 @@ def read(table: Table, hints: Hints) -> Contents:
             table.rows,
             temperature=temperature,
         ),
-        assumptions=assumptions,
+        assumptions=assumptions + not_used(table, KNOWN),
         warnings=table.warnings + empty,
     )

@@ -101,7 +101,7 @@ def read(data: bytes, name: str, hints: Hints) -> Contents:
 
 
 def _sensors(data: bytes, name: str) -> list[list[_Block]]:
-    """Blocks with samples of each sensor: a resonance number that does not grow starts the next one."""
+    """Blocks with samples of each sensor: resonance 0 starts the next one."""
     settings = data.rfind(LAST_SETTING)
     position = data.find(BLOCK, settings)
     if settings < 0 or position < 0:
@@ -116,8 +116,10 @@ def _sensors(data: bytes, name: str) -> list[list[_Block]]:
                 f"{name}: damaged or cut short in the values of resonance {previous + 1} (near byte {position}): "
                 f"{error}"
             ) from error
-        if block.resonance <= previous:
+        if block.resonance == 0 and previous >= 0:
             sensors.append([])
+        elif block.resonance != previous + 1:
+            raise InputError(f"{name}: values of resonance {block.resonance} follow those of {previous}: damaged?")
         previous = block.resonance
         if len(block.days):
             sensors[-1].append(block)

@@ -9,11 +9,19 @@ import re
 from collections.abc import Sequence
 
 from hmm_plating.recording.formats.contents import Contents, Crystal, Hints
-from hmm_plating.recording.formats.overtones import PPM, channels, is_absolute, overtone_columns, without_empty
+from hmm_plating.recording.formats.overtones import (
+    PPM,
+    channels,
+    is_absolute,
+    not_used,
+    overtone_columns,
+    without_empty,
+)
 from hmm_plating.recording.table import Table, times
 
 FORMAT = "QSense text"
 TIME = "Time [s]"
+KNOWN = rf"{re.escape(TIME)}|f\d+ \[Hz\]|D\d+ \[ppm\]"
 
 
 def matches(headers: Sequence[str]) -> bool:
@@ -37,6 +45,6 @@ def read(table: Table, hints: Hints) -> Contents:
         FORMAT,
         f"f in Hz, {'absolute' if absolute else 'Δf/n'}; D in 1e-6",
         crystal=Crystal(time, overtones, frequencies, PPM * dissipations, absolute, table.rows),
-        assumptions=(assumption,),
+        assumptions=(assumption, *not_used(table, KNOWN)),
         warnings=table.warnings + empty,
     )

@@ -14,6 +14,7 @@ from hmm_plating.recording.formats.overtones import (
     channels,
     choose_sensor,
     is_absolute,
+    not_used,
     overtone_columns,
     until_blank,
     without_empty,
@@ -22,6 +23,7 @@ from hmm_plating.recording.table import Table, times
 
 FORMAT = "QSense QSoft text"
 TIME = re.compile(r"Time_(\d+) \[s\]")
+KNOWN = r"(Time|f\d+|D\d+)_\d+ \[(s|Hz|ppm)\]"
 
 
 def matches(headers: Sequence[str]) -> bool:
@@ -50,6 +52,6 @@ def read(table: Table, hints: Hints) -> Contents:
         FORMAT,
         f"f in Hz, {'absolute' if absolute else 'a shift'}; D in 1e-6",
         crystal=Crystal(time, overtones, frequencies, PPM * dissipations, absolute, table.rows),
-        assumptions=assumptions,
+        assumptions=assumptions + not_used(table, KNOWN),
         warnings=table.warnings + empty,
     )

@@ -14,6 +14,7 @@ from hmm_plating.recording.formats.overtones import (
     channels,
     choose_sensor,
     is_absolute,
+    not_used,
     overtone_columns,
     until_blank,
     without_empty,
@@ -23,6 +24,7 @@ from hmm_plating.recording.table import Table, numbers, times
 FORMAT = "QSense QTools"
 TIME = re.compile(r"Time_(\d+)( ?[\[(]s[\])])?")
 FREQUENCY, DISSIPATION = r"F_{}:(\d+)( ?[\[(]Hz[\])])?", r"D_{}:(\d+)( ?[\[(](ppm|1e-6|1E-6)[\])])?"
+KNOWN = "|".join([TIME.pattern, FREQUENCY.format(r"\d+"), DISSIPATION.format(r"\d+"), "Tact"])
 
 
 def matches(headers: Sequence[str]) -> bool:
@@ -57,6 +59,6 @@ def read(table: Table, hints: Hints) -> Contents:
         crystal=Crystal(
             time, overtones, frequencies, PPM * dissipations, absolute, table.rows, temperature=temperature
         ),
-        assumptions=assumptions,
+        assumptions=assumptions + not_used(table, KNOWN),
         warnings=table.warnings + empty,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -9,12 +10,14 @@ import numpy as np
 
 from hmm_plating.errors import InputError
 from hmm_plating.recording.formats.contents import Contents, Crystal, Hints
+from hmm_plating.recording.formats.overtones import not_used
 from hmm_plating.recording.table import Table, increasing, numbers, times
 
 FORMAT = "single-frequency QCM csv"
 TIME, STAMP, FREQUENCY = "Time Elapsed (s)", "Timestamp", "Frequency"
 SLACK = 1.0  # s, by which the two clocks may disagree
 YEARS = range(1990, 2200)
+KNOWN = "|".join(map(re.escape, (TIME, STAMP, FREQUENCY, "Moving Average")))
 
 
 def matches(headers: Sequence[str]) -> bool:
@@ -52,6 +55,10 @@ def read(table: Table, hints: Hints) -> Contents:
             table.rows,
             start=(date,),
         ),
-        assumptions=("the frequency taken as the fundamental's, n = 1", "the stamp counts seconds since 1970, UTC"),
+        assumptions=(
+            "the frequency taken as the fundamental's, n = 1",
+            "the stamp counts seconds since 1970, UTC",
+            *not_used(table, KNOWN),
+        ),
         warnings=table.warnings,
     )

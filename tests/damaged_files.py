@@ -18,6 +18,7 @@ from hmm_plating.recording.formats import Contents, Hints, parse_columns, read_c
 
 ERROR, PARTIAL, UNCHANGED = "clear error", "partial, with a warning", "unchanged"
 CUT, DIGITS = "cut at the end of a line", "another number"  # what no reader can notice
+MIDDLE = 20  # a row that times are compared against
 SILENT, EXCEPTION = "SILENTLY WRONG", "OTHER EXCEPTION"
 
 
@@ -147,13 +148,13 @@ def _arrays(contents: Contents) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     crystal, potentiostat = contents.crystal, contents.potentiostat
     if crystal is not None:
-        found["time"] = crystal.time - crystal.time[0]
+        found["time"] = crystal.time - crystal.time[min(len(crystal.time) - 1, MIDDLE)]
         for column, n in enumerate(crystal.overtones):
             found[f"f{n}"] = crystal.frequency[:, column]
             if crystal.dissipation is not None:
                 found[f"D{n}"] = crystal.dissipation[:, column]
     if potentiostat is not None:
-        found["potentiostat time"] = potentiostat.time - potentiostat.time[0]
+        found["potentiostat time"] = potentiostat.time - potentiostat.time[min(len(potentiostat.time) - 1, MIDDLE)]
         for name in ("current", "potential", "charge"):
             values = getattr(potentiostat, name)
             if values is not None:
@@ -177,9 +178,11 @@ def _compared(original: Contents, contents: Contents, places: int) -> str:
             return UNCHANGED
         return DIGITS if changed <= 2 * places else SILENT  # a number in a sum of differences counts twice
     if all(len(after[name]) <= len(before[name]) for name in before):
-        same = all(np.all(_alike(before[name][: len(after[name])], after[name])) for name in before)
-        if same:
+        same = [_alike(before[name][: len(after[name])], after[name]) for name in before]
+        if all(np.all(alike) for alike in same):
             return CUT
+        if all(np.all(alike[:-1]) for alike in same):  # the last two rows became one, with the right number of fields
+            return DIGITS
     return SILENT
 
 

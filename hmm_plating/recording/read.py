@@ -84,7 +84,10 @@ def read(
     else:
         missing_values += int(np.isnan(crystal.dissipation).sum())
 
-    source = file if electrochemistry is None else read_contents(electrochemistry, hints, "potentiostat")
+    source = file
+    if electrochemistry is not None:
+        own_hints = hints._replace(columns=hints.electrochemistry_columns)
+        source = read_contents(electrochemistry, own_hints, "potentiostat")
     current = _current(source, crystal, clock_offset, own=electrochemistry is None)
     if electrochemistry is not None:
         assumptions += [f"{source.name}: {assumption}" for assumption in source.assumptions]

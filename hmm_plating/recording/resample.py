@@ -20,6 +20,7 @@ from scipy.integrate import cumulative_trapezoid
 from hmm_plating.errors import InputError
 from hmm_plating.recording.dataset import CHANNELS, validate
 
+UNMEASURED_NOISE = 1.0  # stated for a channel that was measured at no overtone
 NORMAL_MEDIAN_DEVIATION = 1.4826  # standard deviation of a normal variable per median absolute deviation
 
 
@@ -63,6 +64,8 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
                 halves[~_covered(time[known] - lag, half_edges, longest_gap, 1.5 * sampling)] = np.nan
                 correlated[index] = noise(half_edges[1:], halves) / math.sqrt(2)
         result[channel] = ("time", "overtone"), binned
+        if not np.isfinite(raw).any():  # an instrument without dissipation: nothing will be compared with this
+            white[:] = correlated[:] = UNMEASURED_NOISE
         result[f"{channel}_white_noise"] = "overtone", white
         result[f"{channel}_noise"] = "overtone", np.fmax(white, correlated)
     if "charge_density" in dataset:

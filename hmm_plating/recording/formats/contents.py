@@ -85,11 +85,13 @@ class Hints(NamedTuple):
 
     Attributes:
         columns: quantity to column header, for a table of unknown layout, see `named_columns`.
+        electrochemistry_columns: the same for the potentiostat's file.
         scan_rate: of the potential [V/s], for a file without time.
         sensor: which of several, from 1.
     """
 
     columns: Mapping[str, str] | None = None
+    electrochemistry_columns: Mapping[str, str] | None = None
     scan_rate: float | None = None
     sensor: int | None = None
 

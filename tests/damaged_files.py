@@ -18,7 +18,6 @@ from hmm_plating.recording.formats import Contents, Hints, parse_columns, read_c
 
 ERROR, PARTIAL, UNCHANGED = "clear error", "partial, with a warning", "unchanged"
 CUT, DIGITS = "cut at the end of a line", "another number"  # what no reader can notice
-MIDDLE = 20  # a row that times are compared against
 SILENT, EXCEPTION = "SILENTLY WRONG", "OTHER EXCEPTION"
 
 
@@ -144,17 +143,17 @@ def tally(case: Case, count: int, seed: int, report: Callable[[str], None] = pri
 
 
 def _arrays(contents: Contents) -> dict[str, np.ndarray]:
-    """All numbers. Sums and common offsets are undone: one digit changes one number."""
+    """All numbers; the charge, in some formats a sum, as its differences, so that one digit changes two at most."""
     found: dict[str, np.ndarray] = {}
     crystal, potentiostat = contents.crystal, contents.potentiostat
     if crystal is not None:
-        found["time"] = crystal.time - crystal.time[min(len(crystal.time) - 1, MIDDLE)]
+        found["time"] = crystal.time
         for column, n in enumerate(crystal.overtones):
             found[f"f{n}"] = crystal.frequency[:, column]
             if crystal.dissipation is not None:
                 found[f"D{n}"] = crystal.dissipation[:, column]
     if potentiostat is not None:
-        found["potentiostat time"] = potentiostat.time - potentiostat.time[min(len(potentiostat.time) - 1, MIDDLE)]
+        found["potentiostat time"] = potentiostat.time
         for name in ("current", "potential", "charge"):
             values = getattr(potentiostat, name)
             if values is not None:
@@ -171,6 +170,10 @@ def _compared(original: Contents, contents: Contents, places: int) -> str:
         return PARTIAL if _strange_rows(before, after) <= 2 * places + 3 else SILENT
     if before.keys() != after.keys():
         return SILENT
+    for name in before:
+        if name.endswith("time"):
+            rows = min(len(before[name]), len(after[name]))  # the first row, from which some count, may be damaged
+            after[name] = after[name] - np.median(after[name][:rows] - before[name][:rows])
     lengths = {len(after[name]) - len(before[name]) for name in before}
     if lengths == {0}:
         changed = sum(int(np.sum(~_alike(before[name], after[name]))) for name in before)

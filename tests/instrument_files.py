@@ -174,20 +174,21 @@ def mpt(decimal: str = ",") -> bytes:
         "mode\tox/red\ttime/s\tEwe/V\t<I>/mA\tcycle number\t(Q-Qo)/mC\t",
     ]
     rows = [
-        f"2\t1\t{t:.15E}\t{e:.7E}\t{i:.15E}\t{1:.15E}\t{q:.7E}\t".replace(".", decimal)
+        f"2\t1\t{t:.15E}\t{e:.7E}\t{i:.15E}\t{1:.15E}\t{q:.7E}".replace(".", decimal)
         for t, e, i, q in zip(made.time, made.potential, made.current, made.charge, strict=True)
     ]
     return ("\n".join([*preamble, *rows]) + "\n").encode("latin-1")
 
 
 def eclab_dates(decimal: str = ".") -> bytes:
-    """Columns alone, with local times of day; 11:56:12.25 is two hours ahead of `single_frequency`'s stamps."""
+    """Columns alone, the header with a separator at its end, with local times of day: 11:56:12.25 is two hours ahead of
+    the stamps of `single_frequency`."""
     made = experiment()
     rows = []
     for t, e, i in zip(made.time, made.potential, made.current, strict=True):
         seconds = 12.25 + t
         stamp = f"09/03/2025 11:{56 + int(seconds // 60)}:{seconds % 60:07.4f}"
-        rows.append(f"{stamp}\t{e:.7E}\t{i:.15E}\t{1:.15E}\t".replace(".", decimal))
+        rows.append(f"{stamp}\t{e:.7E}\t{i:.15E}\t{1:.15E}".replace(".", decimal))
     return "\r\n".join(["time/s\tEwe/V\t<I>/mA\tcycle number\t", *rows, ""]).encode()
 
 

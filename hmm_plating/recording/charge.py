@@ -42,7 +42,9 @@ def charge_curve(name: str, recorded: Potentiostat) -> Charge:
         assumptions = ("charge integrated from the current",)
     elif np.isfinite(charge).sum() < 2:
         raise InputError(f"{name}: the charge has fewer than two numbers")
-    elif current is not None:
+    elif current is None:
+        assumptions = ("current from the charge, for it was not recorded",)
+    else:
         _check_charge(name, time, charge, current)
     potential = np.full(len(time), np.nan) if recorded.potential is None else recorded.potential
     if not np.isfinite(potential).any():

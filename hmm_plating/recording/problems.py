@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-GAP, STUTTER = 1.5, 0.1  # times the usual interval, beyond which samples are missing, or below too many
+GAP, STUTTER = 1.5, 0.5  # times the usual interval, beyond which samples are missing, or below too many
 IRREGULAR = 0.1  # part of the intervals, beyond which there is no usual one
 UNRECORDED = 0.02  # of the QCM's recording
 
@@ -19,7 +19,7 @@ def gaps(time: np.ndarray, part: str) -> list[str]:
     found = []
     if len(short):
         found.append(
-            f"the {part} has {len(short)} samples much sooner after the one before than {usual:.3g} s, first at "
+            f"the {part} has {len(short)} samples sooner after the one before than half of {usual:.3g} s, first at "
             f"{time[short[0] + 1]:.6g} s"
         )
     return found + _lacking(time, intervals, usual, part)

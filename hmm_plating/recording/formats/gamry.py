@@ -24,7 +24,19 @@ FORMAT = "Gamry .DTA"
 FIRST_LINE = "EXPLAIN"
 CURVE = re.compile(r"CURVE\d*\tTABLE(\t\d+)?")
 QCM = re.compile(r"QCMCurve\tD?TABLE(\t\d+)?")
-UNITS = {"T": "s", "Q": "C", "Vf": "V vs. Ref.", "Im": "A", "fs": "MHz"}
+UNITS = {
+    "Pt": ("#",),
+    "T": ("s",),
+    "Q": ("C",),
+    "Vf": ("V vs. Ref.", "V"),
+    "Im": ("A",),
+    **dict.fromkeys(("Vu", "Sig", "ACH"), ("V",)),
+    "IERange": ("#",),
+    "Over": ("bits",),
+    **dict.fromkeys(("fs", "fp"), ("MHz",)),
+    "chisq": ("arb",),
+    **dict.fromkeys(("As", "Ap"), ("Mag",)),
+}
 MEGAHERTZ = 1e6
 SQUARE_CENTIMETRE = 1e-4  # m²
 
@@ -51,6 +63,8 @@ def read(text: Lines) -> Contents:
     warnings = [*text.warnings, *_missing("potentiostat", curves), *_missing("QCM", crystals)]
     inside = sum(len(points.number) + 2 for points in (*curves, *crystals))
     indented = sum(line.startswith("\t") for line in text.lines) - inside
+    if curves[0].number[0] != 0:
+        warnings.append(f"the potentiostat's first point is number {curves[0].number[0]:g}, not 0: points are missing")
     if indented > 0:
         warnings.append(f"{indented} indented lines belong to no table: is a line CURVE … TABLE damaged?")
     crystal = _crystal(crystals[0].table, settings) if crystals else None
@@ -89,9 +103,14 @@ def _points(text: Lines, title: int) -> _Points:
         raise InputError(f"{text.name}: line {stop + 1} is neither a point of {name} nor a new entry: damaged?")
     whole = texts.table(Lines(text.name, [body[0], *body[2:]]), 0, "\t")
     whole = whole._replace(rows=whole.rows + title + 2)
-    for column, unit in zip(whole.headers, texts.split(body[1], "\t"), strict=False):
-        if UNITS.get(column, unit) != unit:
-            raise InputError(f"{text.name}: line {title + 3}: {column} in {unit!r}, expected {UNITS[column]!r}")
+    units = texts.split(body[1], "\t")
+    for column, unit in zip(whole.headers, units, strict=False):
+        if unit not in UNITS.get(column, (unit,)):
+            raise InputError(f"{text.name}: line {title + 3}: {column} in {unit!r}, expected {UNITS[column][0]!r}")
+    if len(units) != len(whole.headers):
+        raise InputError(
+            f"{text.name}: line {title + 3}: {len(units)} units for {len(whole.headers)} columns: damaged?"
+        )
     if "Pt" not in whole.headers:
         raise InputError(f"{text.name}: line {title + 2}: table {name} has no column 'Pt'")
     number = numbers(whole, whole.headers.index("Pt"))

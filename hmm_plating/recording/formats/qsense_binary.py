@@ -77,8 +77,10 @@ def read(data: bytes, name: str, hints: Hints) -> Contents:
     if len(backwards):
         raise InputError(f"{name}: time goes back at sample {backwards[0] + 1}: damaged?")
     astray = np.nanmax(np.abs(seconds - later - time[:, None]), axis=1)
-    if len(time) > 1 and np.any(wrong := astray > np.median(np.diff(time)) / 2):
-        raise InputError(f"{name}: the overtones' times of sample {np.flatnonzero(wrong)[0]} do not match: damaged?")
+    if len(time) > 1:
+        interval = np.median(np.diff(time))
+        if np.ptp(later) > interval or np.any(astray > interval / 2):
+            raise InputError(f"{name}: the overtones' times (sample {np.argmax(astray)}) do not match: damaged?")
     warnings: tuple[str, ...] = ()
     lost = len(time) - known.sum(axis=0)
     if np.any(lost):

@@ -95,6 +95,12 @@ def table(text: Lines, header: int, separator: str, *, ragged: bool = False) -> 
             ends = sorted({found[last + 1][0], found[-1][0]})
             warnings += (f"lines {' to '.join(map(str, ends))} at the end have too few fields and are left out",)
         found = found[: last + 1]
+        beyond = text.lines[header].count(separator) + 1 > fields  # EC-Lab's headers end with a separator, its rows not
+        if beyond and all(len(split(line, separator)) < len(names) for _, line in found):
+            raise InputError(
+                f"{text.name}: no row fills all {len(names)} columns of the header in line {header + 1}: a column name "
+                "too many, so that values would stand in the wrong columns?"
+            )
     cells = np.full((len(found), len(names)), np.nan, dtype=object)
     for index, (number, line) in enumerate(found):
         row = split(line, separator)

@@ -78,7 +78,7 @@ def read(text: Lines) -> Contents:
             assumptions += (
                 f"the calibration factor {settings['CALIBRATIONFACTOR']} Hz cm²/µg in the file is not used",
             )
-    elif "QCM" in settings.get("TAG", ""):
+    elif "QCM" in text.lines[1]:
         warnings.append("no table QCMCurve, although the experiment had a QCM: cut short?")
     return Contents(
         text.name,

@@ -55,7 +55,9 @@ def charge_curve(name: str, recorded: Potentiostat) -> Charge:
     first = int(np.flatnonzero(known)[0])
     sampling = float(np.median(np.diff(time)))
     lead = charge[first] / current[first] if current is not None and current[first] != 0 else math.inf
-    if 0 <= lead <= 2 * sampling:  # the first point was written a little after the current had started
+    if (
+        recorded.charge is not None and 0 <= lead <= 2 * sampling
+    ):  # the first point was written a little after the current had started
         time, charge, potential = (
             np.insert(time, 0, time[first] - lead - 1e-9),
             np.insert(charge, 0, 0.0),

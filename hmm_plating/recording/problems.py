@@ -18,9 +18,10 @@ def gaps(time: np.ndarray, part: str) -> list[str]:
     short = np.flatnonzero(intervals < STUTTER * usual)
     found = []
     if len(short):
+        extra = " (some instruments add points where the current switches)" if part == "potentiostat" else ""
         found.append(
             f"the {part} has {len(short)} samples sooner after the one before than half of {usual:.3g} s, first at "
-            f"{time[short[0] + 1]:.6g} s"
+            f"{time[short[0] + 1]:.6g} s{extra}"
         )
     return found + _lacking(time, intervals, usual, part)
 

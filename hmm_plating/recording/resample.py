@@ -35,6 +35,7 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
 
     The second sees noise that is correlated over a few samples. Longer bins than half of one would see the signal's own
     curvature: with 2 s on zinc that is 0.7 Hz in Δf_n/n, all overtones alike, where the noise is 0.2 to 0.8 Hz.
+    Of a channel that was measured at no overtone both are stated as 1: nothing is compared with them.
 
     Raises:
         InputError: not a recording; interval not positive, shorter than the sampling or longer than the recording.

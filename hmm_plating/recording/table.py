@@ -15,6 +15,7 @@ import pandas as pd
 from hmm_plating.errors import InputError
 
 FIRST_DATA_ROW = 2  # as the spreadsheet program counts: row 1 holds the headers
+LARGEST = 1e30  # no instrument's number, in whatever unit
 _NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _DECIMAL = {".": "point", ",": "comma"}
 
@@ -158,7 +159,7 @@ def _number(cell: object) -> float:
             raise ValueError
         cell = text.replace(",", ".")
     value = float(cell)
-    if math.isinf(value):
+    if abs(value) > LARGEST:
         raise ValueError
     return value
 

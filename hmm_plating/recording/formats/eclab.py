@@ -15,6 +15,7 @@ import numpy as np
 
 from hmm_plating.errors import InputError
 from hmm_plating.recording.formats.contents import Contents, Hints, Potentiostat
+from hmm_plating.recording.formats.overtones import not_used
 from hmm_plating.recording.formats.text import Lines, table
 from hmm_plating.recording.table import Table, increasing, numbers, times, where
 
@@ -28,6 +29,11 @@ TIME = "time/s"
 CURRENT = {"<I>/mA": 1e-3, "<I>/A": 1.0, "<I>/µA": 1e-6, "I/mA": 1e-3, "I/A": 1.0, "I/µA": 1e-6}
 CHARGE = {"(Q-Qo)/mC": 1e-3, "(Q-Qo)/C": 1.0, "(Q-Qo)/mA.h": 3.6, "(Q-Qo)/A.h": 3600.0}
 POTENTIAL = {"Ewe/V": 1.0, "<Ewe>/V": 1.0, "<Ewe/V>": 1.0, "Ewe/mV": 1e-3, "<Ewe>/mV": 1e-3}
+OTHERS = (  # columns that EC-Lab often writes and that are not needed
+    r"mode|ox/red|error|(control|Ns) changes|counter inc\.|Ns|control/(V|mA|V/mA)|cycle number|half cycle|I Range|z cycle|"
+    r"<?Ece>?/V|P/W|Ewe-Ece/V|dq/mA\.h|dQ/(C|mA\.h)|Q (dis)?charge(/discharge)?/mA\.h|(Capacity|Energy)[ a-z]*/(mA|W)\.h|"
+    r"Capacitance (dis)?charge/.F|Efficiency/%|step time/s|R(cmp)?/Ohm|Analog IN \d/V|x"
+)
 
 
 def matches(headers: Sequence[str]) -> bool:
@@ -82,6 +88,8 @@ def read(table: Table, hints: Hints) -> Contents:
     if start:
         order = "month before day" if len(start) == 2 else "the only order of day and month that is a date"
         assumptions = (f"dates read with {order}, as local time of an unknown time zone",)
+    known = "|".join([OTHERS, *map(re.escape, (TIME, *CURRENT, *CHARGE, *POTENTIAL))])
+    assumptions += not_used(table, known)
     units = [name for name, _ in filter(None, (current, charge, potential))]
     return Contents(
         table.name,

@@ -1,4 +1,4 @@
-"""Command line: simulate, grow, filter, forecast, report."""
+"""Command line: inspect, simulate, grow, filter, forecast, report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
 from hmm_plating.forecast_command import add_forecast
 from hmm_plating.grow_command import add_grow
+from hmm_plating.inspect_command import add_inspect
 from hmm_plating.model_file import load_model_file, model_file_errors
+from hmm_plating.recording_options import add_hints, hints_of
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
 
@@ -75,10 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hmm-plating",
         description="See the metal surface under an EQCM-D recording.",
-        epilog="Start with: hmm-plating simulate --model models/zinc.py --output recording",
+        epilog="Start with your own files: hmm-plating inspect FILE [FILE …]; or without any: hmm-plating simulate "
+        "--model models/zinc.py --output recording",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('hmm_plating')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    add_inspect(commands)
 
     simulate = commands.add_parser(
         "simulate",
@@ -102,9 +107,11 @@ def _parser() -> argparse.ArgumentParser:
         help="filter a recording: posterior of the surface over time",
         description="Filter a recording with a particle filter and write the posterior as ArviZ InferenceData.",
     )
-    filter_.add_argument("recording", metavar="QCMD", help="EQCM-D recording (xlsx)")
-    filter_.add_argument("--electrochemistry", metavar="FILE", help="potentiostat file (xlsx)")
-    filter_.add_argument("--air", metavar="FILE", help="the crystal in air (xlsx): gives the electrolyte's viscosity")
+    filter_.add_argument("recording", metavar="QCMD", help="file of the QCM, in any known format (see inspect)")
+    filter_.add_argument(
+        "--electrochemistry", metavar="FILE", help="file of the potentiostat (default: in QCMD, if that has it)"
+    )
+    filter_.add_argument("--air", metavar="FILE", help="file of the crystal in air: gives the electrolyte's viscosity")
     add_model(filter_)
     filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
     filter_.add_argument(
@@ -126,7 +133,16 @@ def _parser() -> argparse.ArgumentParser:
         "--withhold", type=int, action="append", default=[], metavar="N", help="overtone to hide from the filter"
     )
     filter_.add_argument("--interval", type=positive, default=2.0, metavar="S", help="filter step in s (2)")
-    add_area(filter_)
+    filter_.add_argument(
+        "--area", type=positive, metavar="CM2", help="electrode area in cm² (default: the file's own, else 0.785)"
+    )
+    filter_.add_argument(
+        "--fundamental-frequency",
+        type=positive,
+        metavar="MHZ",
+        help="of the crystal, in MHz (default: from the file, else 5)",
+    )
+    add_hints(filter_)
     filter_.add_argument(
         "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
     )
@@ -196,8 +212,10 @@ def _filter(options: argparse.Namespace) -> None:
         options.recording,
         options.electrochemistry,
         options.air,
-        area=options.area * SQUARE_CENTIMETRE,
+        area=None if options.area is None else options.area * SQUARE_CENTIMETRE,
+        fundamental_frequency=None if options.fundamental_frequency is None else options.fundamental_frequency * 1e6,
         clock_offset=options.clock_offset,
+        hints=hints_of(options),
     )
     resampled = recording.resample(raw, options.interval)
     require_noise(resampled)

@@ -20,6 +20,7 @@ from scipy.integrate import cumulative_trapezoid
 from hmm_plating.errors import InputError
 from hmm_plating.recording.dataset import CHANNELS, validate
 
+UNMEASURED_NOISE = 1.0  # stated for a channel that was measured at no overtone
 NORMAL_MEDIAN_DEVIATION = 1.4826  # standard deviation of a normal variable per median absolute deviation
 
 
@@ -34,6 +35,7 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
 
     The second sees noise that is correlated over a few samples. Longer bins than half of one would see the signal's own
     curvature: with 2 s on zinc that is 0.7 Hz in Δf_n/n, all overtones alike, where the noise is 0.2 to 0.8 Hz.
+    Of a channel that was measured at no overtone both are stated as 1: nothing is compared with them.
 
     Raises:
         InputError: not a recording; interval not positive, shorter than the sampling or longer than the recording.
@@ -63,6 +65,8 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
                 halves[~_covered(time[known] - lag, half_edges, longest_gap, 1.5 * sampling)] = np.nan
                 correlated[index] = noise(half_edges[1:], halves) / math.sqrt(2)
         result[channel] = ("time", "overtone"), binned
+        if not np.isfinite(raw).any():  # an instrument without dissipation: nothing will be compared with this
+            white[:] = correlated[:] = UNMEASURED_NOISE
         result[f"{channel}_white_noise"] = "overtone", white
         result[f"{channel}_noise"] = "overtone", np.fmax(white, correlated)
     if "charge_density" in dataset:

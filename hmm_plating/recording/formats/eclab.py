@@ -30,9 +30,10 @@ CURRENT = {"<I>/mA": 1e-3, "<I>/A": 1.0, "<I>/µA": 1e-6, "I/mA": 1e-3, "I/A": 1
 CHARGE = {"(Q-Qo)/mC": 1e-3, "(Q-Qo)/C": 1.0, "(Q-Qo)/mA.h": 3.6, "(Q-Qo)/A.h": 3600.0}
 POTENTIAL = {"Ewe/V": 1.0, "<Ewe>/V": 1.0, "<Ewe/V>": 1.0, "Ewe/mV": 1e-3, "<Ewe>/mV": 1e-3}
 OTHERS = (  # columns that EC-Lab often writes and that are not needed
-    r"mode|ox/red|error|(control|Ns) changes|counter inc\.|Ns|control/(V|mA|V/mA)|cycle number|half cycle|I Range|z cycle|"
-    r"<?Ece>?/V|P/W|Ewe-Ece/V|dq/mA\.h|dQ/(C|mA\.h)|Q (dis)?charge(/discharge)?/mA\.h|(Capacity|Energy)[ a-z]*/(mA|W)\.h|"
-    r"Capacitance (dis)?charge/.F|Efficiency/%|step time/s|R(cmp)?/Ohm|Analog IN \d/V|x"
+    r"mode|ox/red|error|(control|Ns) changes|counter inc\.|Ns|control/(V|mA|V/mA)|cycle number|half cycle|z cycle|x|"
+    r"I Range|<?Ece>?/V|P/W|Ewe-Ece/V|dq/mA\.h|dQ/(C|mA\.h)|Q (dis)?charge(/discharge)?/mA\.h|"
+    r"(Capacity|Energy)[ a-z]*/(mA|W)\.h|Capacitance (dis)?charge/.F|Efficiency/%|step time/s|R(cmp)?/Ohm|"
+    r"Analog IN \d/V"
 )
 
 

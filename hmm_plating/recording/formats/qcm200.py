@@ -66,7 +66,7 @@ def read(table: Table, hints: Hints) -> Contents:
         potentiostat=Potentiostat(time, current, None, potential),
         assumptions=(
             f"time from equal steps of {usual:.4g} V at {hints.scan_rate:g} V/s, with {len(turns)} turns"
-            + (f", the first at row {table.rows[turns[0]]}" if len(turns) else ""),
+            + (f", the first at {potential[turns[0]]:.4g} V in row {table.rows[turns[0]]}" if len(turns) else ""),
             "the frequency taken as the fundamental's, n = 1",
             *lost,
         ),

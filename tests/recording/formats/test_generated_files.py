@@ -268,7 +268,7 @@ def test_qcm200(contents, decimal: str):
     found = contents(data, scan_rate=0.1)
     np.testing.assert_allclose(found.crystal.time, 0.05 * np.arange(60), atol=1e-9)
     assert not found.crystal.absolute
-    assert "with 1 turns, the first at row 31" in found.assumptions[0]
+    assert "with 1 turns, the first at 0.155 V in row 31" in found.assumptions[0]
     lines = data.decode().split("\n")
     del lines[10:13]
     assert any("rows are missing" in warning for warning in contents("\n".join(lines).encode(), scan_rate=0.1).warnings)

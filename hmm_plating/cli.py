@@ -1,4 +1,4 @@
-"""Command line: inspect, simulate, grow, filter, forecast, report."""
+"""Command line: inspect, simulate, grow, filter, forecast, report, export."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from hmm_plating.command_options import (
 )
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
+from hmm_plating.export_command import add_export
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
 from hmm_plating.forecast_command import add_forecast
 from hmm_plating.grow_command import add_grow
@@ -164,6 +165,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--output", metavar="PAGE.html", help="page to write (default: beside the result)")
     report.add_argument("--score", action="store_true", help="print the table of one-step-ahead prediction scores")
     report.set_defaults(run=_report)
+
+    add_export(commands)
     return parser
 
 

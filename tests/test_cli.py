@@ -75,7 +75,7 @@ def test_tells_its_version(run: Callable[..., Outcome]) -> None:
     assert output.startswith("hmm-plating 0.")
 
 
-@pytest.mark.parametrize("command", ["inspect", "simulate", "grow", "filter", "forecast", "report"])
+@pytest.mark.parametrize("command", ["inspect", "simulate", "grow", "filter", "forecast", "report", "export"])
 def test_every_command_has_help(run: Callable[..., Outcome], command: str) -> None:
     code, output, error = run(command, "--help")
     assert (code, error) == (0, "")

@@ -17,6 +17,7 @@ SHORT = {
     "simulate": "--cycles 0 --plating-time 8 --sampling 2",
     "filter": "--particles 4 --chains 2",
     "report": "",
+    "export": "",
     "grow": "",
 }
 
@@ -64,7 +65,7 @@ def test_commands_and_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     (tmp_path / "models").symlink_to(ROOT / "models")
     commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
     assert [words[:2] for words in commands] == [
-        ["hmm-plating", name] for name in ("simulate", "filter", *["report"] * 2, "grow")
+        ["hmm-plating", name] for name in ("simulate", "filter", *["report"] * 2, "export", "grow")
     ]
     for words in commands:
         assert cli.main([*words[1:], *SHORT[words[1]].split()]) == 0, words

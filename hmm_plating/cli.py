@@ -35,6 +35,7 @@ from hmm_plating.grow_command import add_grow
 from hmm_plating.inspect_command import add_inspect
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.recording_options import add_hints, hints_of
+from hmm_plating.shell_completion import add_completion
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
 
@@ -167,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(run=_report)
 
     add_export(commands)
+    add_completion(parser)
     return parser
 
 

@@ -48,6 +48,7 @@ def test_tables_hold_the_series_and_the_settings(run: Run, result: Path, tmp_pat
     assert (said["model_text"].value, said["model_text"].data_type) == ("'" + MODEL_TEXT, "s")
 
 
+@pytest.mark.slow
 def test_figures_come_as_pages_or_as_files(run: Run, result: Path, tmp_path: Path) -> None:
     code, listed, _ = run("export", result, "--output", tmp_path / "all.pdf", "--output", tmp_path / "one.png")
     assert code == 0

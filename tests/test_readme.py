@@ -18,6 +18,7 @@ SHORT = {
     "filter": "--particles 4 --chains 2",
     "report": "",
     "export": "",
+    "inspect": "",
     "grow": "",
 }
 
@@ -57,6 +58,20 @@ def test_make_targets_exist():
 def test_pictures_are_small():
     for picture in (ROOT / "docs" / "images").glob("*.png"):
         assert picture.stat().st_size < 300_000
+
+
+@pytest.mark.slow
+def test_commands_of_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    lines = re.findall(r"^    (hmm-plating .*)$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE)
+    commands = [shlex.split(line) for line in lines]
+    assert [words[1] for words in commands] == ["simulate", "inspect", "filter", "report", "report", "export"]
+    for words in commands:
+        assert cli.main([*words[1:], *SHORT[words[1]].split()]) == 0, words
+    said = capsys.readouterr().out
+    suggested = next(line.split() for line in said.splitlines() if line.startswith("  hmm-plating filter"))
+    assert {"recording/qcmd.xlsx", "recording/echem.xlsx"} < set(suggested)
 
 
 @pytest.mark.slow

@@ -59,9 +59,8 @@ def to_sbi(prior: Any, simulator: Callable[[Any], Any]) -> tuple[UnconstrainedPr
             a tensor, array or dict of these.
 
     Returns:
-        prior: a torch distribution of u (d,).
-        simulator: from u (draws, d) to data (draws, k), float32; entries of a dict in the order of its names. Rows that
-            are NaN stay so, and `sbi` leaves them out.
+        The prior, a torch distribution of u (d,), and the simulator, from u (draws, d) to data (draws, k), float32;
+        entries of a dict in the order of its names. Rows that are NaN stay so, and `sbi` leaves them out.
 
     Raises:
         InputError: an improper or discrete prior; data without the draws as their first dimension.

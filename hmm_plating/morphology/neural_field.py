@@ -82,7 +82,7 @@ class NeuralField:
         return torch.sigmoid(4 * self.distance(weights) / self.interface_width)
 
     def distance(self, weights: Tensor) -> Tensor:
-        """Level-set function d [m], positive in metal (..., [z,] y, x); a distance where |∇d| = 1, as at first."""
+        """Level-set function d [m], positive in metal (..., [z,] y, x); a distance where its gradient has length 1."""
         return self.thickness - self.height(weights) + self.amplitude * self.displacement(weights)
 
     def height(self, like: Tensor) -> Tensor:

@@ -147,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument(
         "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
     )
+    filter_.add_argument(
+        "--first-part",
+        type=positive,
+        metavar="S",
+        help="estimate clock offset, reference and noise from the first seconds alone, as --follow does",
+    )
     filter_.add_argument("--checkpoint-interval", type=integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")
     filter_.add_argument(
@@ -217,10 +223,11 @@ def _filter(options: argparse.Namespace) -> None:
         fundamental_frequency=None if options.fundamental_frequency is None else options.fundamental_frequency * 1e6,
         clock_offset=options.clock_offset,
         hints=hints_of(options),
+        first_part=options.first_part,
     )
     resampled = recording.resample(raw, options.interval)
     require_noise(resampled)
-    model = build(resampled)
+    model = build(recording.first_steps(resampled))
     try:
         with model_file_errors(options.model), inference.progress_bar() as progress:
             result = filter_recording(

@@ -56,9 +56,7 @@ class GrowingText:
         self._paused = False
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file")
-        with open(self.path, "rb") as file:
-            start = file.read(TEXT_START)
-        if start.startswith(BINARY) or b"\x00" in start:
+        if not is_text(self.path):
             raise InputError(f"{self.path}: only text can be followed, in UTF-8 or Latin-1: filter the finished file")
         if hints.scan_rate is not None:
             raise InputError(f"{self.path}: a file without time cannot be followed (--scan-rate)")
@@ -166,10 +164,10 @@ class GrowingText:
         if max(_lengths(new)) == 0:
             return False
         assert self.contents is not None
-        for series, before in zip(_series(new), _series(self.contents), strict=True):
-            if series and len(series["time"]) and series["time"][0] <= before["time"][-1]:
+        for series, known in zip(_series(new), _series(self.contents), strict=True):
+            if series and len(series["time"]) and series["time"][0] <= known["time"][-1]:
                 raise InputError(
-                    f"{self.path.name}: time goes back, from {before['time'][-1]:.10g} to {series['time'][0]:.10g} s: "
+                    f"{self.path.name}: time goes back, from {known['time'][-1]:.10g} to {series['time'][0]:.10g} s: "
                     "was a clock set, or another recording started? Follow what comes now as a new run"
                 )
         self.contents = self._joined(self.contents, new)
@@ -213,6 +211,16 @@ class GrowingText:
             self.notes.append(
                 f"{self.path.name}: no sample from {before[-1]:.6g} to {new[0]:.6g} s (a pause, or a clock)"
             )
+
+
+def is_text(path: str | Path) -> bool:
+    """Whether a file can be followed, by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(TEXT_START)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return not (start.startswith(BINARY) or b"\x00" in start)
 
 
 class Finished:
@@ -272,6 +280,6 @@ def _require_same(name: str, found: Contents, first: Contents) -> None:
     for one, other in zip(_series(found), _series(first), strict=True):
         if one.keys() != other.keys() or not all(np.array_equal(one[key], other[key], equal_nan=True) for key in one):
             raise InputError(
-                f"{name}: its last lines change how its first ones are to be read (a unit, or a column that was empty); "
+                f"{name}: its last lines change how its first ones are to be read (a unit, an empty column); "
                 "filter the finished file"
             )

@@ -26,7 +26,7 @@ from hmm_plating.recording.growing_recording import GrowingRecording
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from growing_files import texts_of  # noqa: E402  # the tests write such files too
+from text_files import texts_of  # noqa: E402  # the tests write such files too
 
 WRITE = """
 import sys, time

@@ -65,8 +65,8 @@ def killed_run(
 
 
 if __name__ == "__main__":
-    from growing_files import texts_of
     from small_recording import PROTOCOL
+    from text_files import texts_of
 
     from hmm_plating import filter_recording, simulate_recording
     from hmm_plating.model_file import load_model_file

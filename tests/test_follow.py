@@ -16,8 +16,9 @@ import pytest
 import xarray as xr
 import zarr.storage._local
 from cli_runs import Outcome, refused
-from growing_files import texts_of, write_growing
+from growing_files import write_growing
 from small_recording import Simulated
+from text_files import texts_of
 
 from hmm_plating import InputError, PlatingModel, filter_recording, open_run
 from hmm_plating.follow import Growth, Update, follow

@@ -9,6 +9,7 @@ os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 from hmm_plating import emission, inference, morphology, recording, report, transition
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import filter_recording
+from hmm_plating.follow import follow
 from hmm_plating.forecast_recording import forecast_recording
 from hmm_plating.grid import Grid
 from hmm_plating.grow_surface import grow_surface
@@ -37,6 +38,7 @@ __all__ = [
     "Wandering",
     "emission",
     "filter_recording",
+    "follow",
     "forecast_recording",
     "grow_surface",
     "inference",

@@ -38,7 +38,7 @@ from hmm_plating.filter_recording import (
 from hmm_plating.inference import FilterState, ParticleFilter, concatenate
 from hmm_plating.inference.arviz_export import step_record, to_inference_data
 from hmm_plating.inference.chains import chain_seed
-from hmm_plating.inference.checkpoint import create_folder
+from hmm_plating.inference.checkpoint import create_folder, read_arrays
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.series import entry_at
 from hmm_plating.inference.state_file import save_state, saved_state
@@ -316,6 +316,34 @@ class _Run:
         interval = float(recording.attrs["interval"])
         start = float(recording["time"][0]) - interval / 2
         return newest - (start if position < 0 else float(recording["time"][position]) + interval / 2)
+
+
+def kept_states(store: str | os.PathLike[str]) -> tuple[list[FilterState], arviz.InferenceData]:
+    """The states that a run kept last, one per chain, and its result up to there.
+
+    Raises:
+        InputError: it kept none, or steps were merged, of which a forecast could not tell the current.
+    """
+    path = _checkpoint(Path(store)) / STATE
+    result = open_run(store)
+    if not path.exists():
+        raise InputError(f"{path}, with the states that a forecast starts from, is missing")
+    if result.attrs.get("skipped_steps"):
+        raise InputError(f"{store} has merged steps (--max-lag): a forecast needs all; filter the finished files")
+    entries = saved_state(path, str(read_arrays(path)["identity"]), resume=True) or {}
+    entries.pop("run")
+    states = _states(entries)
+    if states[0].step == 0:
+        raise InputError(f"{store}: no state was kept yet after the first step: try later")
+    return states, result.isel(time=slice(0, states[0].step))  # type: ignore[return-value]  # ArviZ: None if inplace
+
+
+def _states(entries: dict[str, Any]) -> list[FilterState]:
+    """One per chain, as `_Run.keep` saved them."""
+    return [
+        FilterState(**{**entry, "step": int(entry["step"]), "log_evidence": float(entry["log_evidence"])})
+        for entry in (entries[f"chain-{chain}"] for chain in range(len(entries)))
+    ]
 
 
 def _copy(particle_filter: ParticleFilter) -> ParticleFilter:

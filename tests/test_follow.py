@@ -169,12 +169,18 @@ def test_the_command_follows_and_a_batch_agrees(
     assert outcome.output == f"{tmp_path / 'run.zarr'}\n"
     for said in ("assumed: all estimated from the first 12 s", "s behind it", "ended: nothing was added for 0.3 s"):
         assert said in outcome.error
-    assert run(*words(finished, small_model, "--output", tmp_path / "run.nc")).code == 0
+    batch_words = words(finished, small_model, "--keep-checkpoint", "--output", tmp_path / "run.nc")
+    assert run(*batch_words).code == 0
     assert_same(open_run(tmp_path / "run.zarr"), open_run(tmp_path / "run.nc"))
     pages = [run("report", tmp_path / name, "--output", tmp_path / f"{name}.html") for name in ("run.zarr", "run.nc")]
     assert [page.code for page in pages] == [0, 0]
     scores = [run("report", tmp_path / name, "--score").output for name in ("run.zarr", "run.nc")]
     assert scores[0] == scores[1] != ""
+    for name in ("run.zarr", "run.nc"):
+        to = ["--current=-2:8", "--output", tmp_path / f"{name}.forecast.nc"]
+        assert run("forecast", tmp_path / name, "--model", small_model, *to).code == 0
+    forecasts = [open_run(tmp_path / f"{name}.forecast.nc") for name in ("run.zarr", "run.nc")]
+    xr.testing.assert_equal(forecasts[0]["predictions"], forecasts[1]["predictions"])
 
 
 def test_impossible_options_are_refused(

@@ -30,11 +30,13 @@ from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.export_command import add_export
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
+from hmm_plating.follow_command import follow_files
 from hmm_plating.forecast_command import add_forecast
 from hmm_plating.grow_command import add_grow
 from hmm_plating.inspect_command import add_inspect
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.recording_options import add_hints, hints_of
+from hmm_plating.run_store import open_run
 from hmm_plating.shell_completion import add_completion
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
@@ -115,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     filter_.add_argument("--air", metavar="FILE", help="file of the crystal in air: gives the electrolyte's viscosity")
     add_model(filter_)
-    filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
+    filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF; see --follow)")
     filter_.add_argument(
         "--particles",
         type=integer(1),
@@ -148,6 +150,19 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument(
         "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
     )
+    filter_.add_argument(
+        "--first-part",
+        type=positive,
+        metavar="S",
+        help="estimate clock offset, reference and noise from the first seconds alone, as --follow does (there: 60)",
+    )
+    filter_.add_argument(
+        "--follow", action="store_true", help="filter files that still grow; --output is then a zarr store, RUN.zarr"
+    )
+    filter_.add_argument("--idle", type=positive, metavar="S", help="end when nothing was added for so long (never)")
+    filter_.add_argument(
+        "--max-lag", type=positive, metavar="S", help="merge steps while the filter is further behind (never)"
+    )
     filter_.add_argument("--checkpoint-interval", type=integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")
     filter_.add_argument(
@@ -162,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         help="make an HTML page from a result",
         description="Make one self-contained HTML page from a result; with --score only print the prediction scores.",
     )
-    report.add_argument("result", metavar="OUT.nc", help="result of hmm-plating filter")
+    report.add_argument("result", metavar="RUN", help="result of hmm-plating filter: OUT.nc or RUN.zarr")
     report.add_argument("--output", metavar="PAGE.html", help="page to write (default: beside the result)")
     report.add_argument("--score", action="store_true", help="print the table of one-step-ahead prediction scores")
     report.set_defaults(run=_report)
@@ -202,9 +217,14 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _filter(options: argparse.Namespace) -> None:
+    if options.follow:
+        follow_files(options)
+        return
+    if options.idle is not None or options.max_lag is not None:
+        raise InputError(f"{'--idle' if options.idle is not None else '--max-lag'} is for --follow")
     output = Path(options.output)
     if output.suffix != ".nc":
-        raise InputError(f"--output {output}: results are netCDF, name the file with .nc")
+        raise InputError(f"--output {output}: results are netCDF, name the file with .nc (.zarr with --follow)")
     if output.is_dir():
         raise InputError(f"--output {output} is a folder: name a file")
     check_folder(output.absolute().parent)
@@ -221,10 +241,11 @@ def _filter(options: argparse.Namespace) -> None:
         fundamental_frequency=None if options.fundamental_frequency is None else options.fundamental_frequency * 1e6,
         clock_offset=options.clock_offset,
         hints=hints_of(options),
+        first_part=options.first_part,
     )
     resampled = recording.resample(raw, options.interval)
     require_noise(resampled)
-    model = build(resampled)
+    model = build(recording.first_steps(resampled))
     try:
         with model_file_errors(options.model), inference.progress_bar() as progress:
             result = filter_recording(
@@ -252,13 +273,13 @@ def _filter(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     if options.score:
-        print(report.score(inference.load(options.result)))
+        print(report.score(open_run(options.result)))
         return
     page = Path(options.output) if options.output else Path(options.result).with_suffix(".html")
     if page.suffix != ".html":
         raise InputError(f"--output {page}: the page is HTML, name the file with .html")
     check_folder(page.absolute().parent)
-    report.write_report(inference.load(options.result), page)
+    report.write_report(open_run(options.result), page)
     print(page.absolute())
 
 

@@ -13,13 +13,13 @@ from arviz import InferenceData
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from hmm_plating import inference
 from hmm_plating.atomic_file import atomic_write, check_folder
 from hmm_plating.errors import InputError
 from hmm_plating.report import cycle_summaries, figures
 from hmm_plating.report.cycles import faradaic_mass
 from hmm_plating.report.result import attributes
 from hmm_plating.report.time_series import settings, time_series
+from hmm_plating.run_store import open_run
 
 _DOTS_PER_INCH = 300  # of PNG: what journals ask for
 _LONGEST_TEXT = 32_767  # of a spreadsheet's cell
@@ -68,7 +68,7 @@ def _export(options: argparse.Namespace) -> None:
         if output.is_dir():
             raise InputError(f"--output {output} is a folder: name a file")
         check_folder(output.absolute().parent)
-    result = inference.load(options.result)
+    result = open_run(options.result)
     for output in outputs:
         for written in _WRITERS[output.suffix](result, output, options.probability):
             print(written)

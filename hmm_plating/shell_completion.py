@@ -25,5 +25,5 @@ def _take_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _names_a_path(metavar: str) -> bool:
-    """OUT.nc, PAGE.html, FILE, FOLDER, QCMD."""
-    return "." in metavar or metavar in ("FILE", "FOLDER", "QCMD")
+    """OUT.nc, PAGE.html, FILE, FOLDER, QCMD, RUN."""
+    return "." in metavar or metavar in ("FILE", "FOLDER", "QCMD", "RUN")

@@ -15,6 +15,7 @@ from hmm_plating.grow_surface import grow_surface
 from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.model import PlatingModel
+from hmm_plating.run_store import open_run
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 from hmm_plating.static_surface import StaticSurface
 from hmm_plating.transition import Transport
@@ -40,6 +41,7 @@ __all__ = [
     "grow_surface",
     "inference",
     "morphology",
+    "open_run",
     "recording",
     "report",
     "simulate_recording",

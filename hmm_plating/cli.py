@@ -34,6 +34,7 @@ from hmm_plating.grow_command import add_grow
 from hmm_plating.inspect_command import add_inspect
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.recording_options import add_hints, hints_of
+from hmm_plating.run_store import open_run
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 
 
@@ -160,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         help="make an HTML page from a result",
         description="Make one self-contained HTML page from a result; with --score only print the prediction scores.",
     )
-    report.add_argument("result", metavar="OUT.nc", help="result of hmm-plating filter")
+    report.add_argument("result", metavar="RUN", help="result of hmm-plating filter: OUT.nc or RUN.zarr")
     report.add_argument("--output", metavar="PAGE.html", help="page to write (default: beside the result)")
     report.add_argument("--score", action="store_true", help="print the table of one-step-ahead prediction scores")
     report.set_defaults(run=_report)
@@ -247,13 +248,13 @@ def _filter(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     if options.score:
-        print(report.score(inference.load(options.result)))
+        print(report.score(open_run(options.result)))
         return
     page = Path(options.output) if options.output else Path(options.result).with_suffix(".html")
     if page.suffix != ".html":
         raise InputError(f"--output {page}: the page is HTML, name the file with .html")
     check_folder(page.absolute().parent)
-    report.write_report(inference.load(options.result), page)
+    report.write_report(open_run(options.result), page)
     print(page.absolute())
 
 

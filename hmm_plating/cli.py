@@ -1,4 +1,4 @@
-"""Command line: inspect, simulate, grow, filter, forecast, report."""
+"""Command line: inspect, simulate, grow, filter, watch, forecast, report."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.recording_options import add_hints, hints_of
 from hmm_plating.run_store import open_run
 from hmm_plating.simulate_recording import Protocol, simulate_recording
+from hmm_plating.watch_command import add_watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     filter_.set_defaults(run=_filter)
 
+    add_watch(commands)
     add_forecast(commands)
 
     report = commands.add_parser(

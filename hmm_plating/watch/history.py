@@ -14,7 +14,7 @@ Steps = npt.NDArray[np.intp]
 
 COARSE = 360  # steps at most, spread over the whole run
 RECENT = 240  # last steps, all of them
-UNSETTLED = 8  # last steps that are read again, as their writer may not have finished them
+UNSETTLED = 32  # last steps that are read again: a filter that restarts goes back to its checkpoint
 
 
 def shown_steps(count: int, coarse: int = COARSE, recent: int = RECENT) -> Steps:
@@ -66,6 +66,9 @@ class History:
         columns = {name: values[settled] for name, values in self.columns.items()}
         new = np.setdiff1d(wanted, self.steps[settled])
         parts = [read(part) for part in runs(new)]
+        if parts and columns and parts[0].keys() != columns.keys() and settled.any():  # a variable came later
+            self.identity = None
+            return self.update(identity, count, read)
         if parts:
             order = np.argsort(np.concatenate([self.steps[settled], new]), kind="stable")
             names = parts[0].keys()

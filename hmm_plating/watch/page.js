@@ -36,7 +36,7 @@ function clock(longest) {
 
 function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
   const found = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) {
     found.push(Math.abs(value) < step * 1e-9 ? 0 : value);
@@ -135,7 +135,7 @@ class Chart {
       make("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end", text: digits(value) }, axes, SVG);
     }
     const unit = clock(this.right);
-    for (const value of ticks(this.left / unit.scale, this.right / unit.scale, Math.max(2, width / 110))) {
+    for (const value of ticks(this.left / unit.scale, this.right / unit.scale, Math.max(3, width / 90))) {
       const label = `${digits(value)} ${unit.unit}`;
       make("text", { x: x(value * unit.scale), y: height - 6, "text-anchor": "middle", text: label }, axes, SVG);
     }

@@ -6,7 +6,6 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from hmm_plating.watch.summary import (
 )
 
 PAUSE = 1.0  # s between two readings, at least
+FORECAST_PAUSE = 10.0  # s between two looks for a new checkpoint, at least
 FORECAST_SHARE = 4  # a forecast rests this many times as long as it computed, to leave the processor to the filter
 
 
@@ -73,7 +73,7 @@ class RunReader:
         self._read_of: object = None
         self._forecast: dict[str, Any] | None = None
         self._no_forecast = "" if model else "start hmm-plating watch with --model FILE to see the next minutes"
-        self._forecast_of: object = None
+        self._forecast_of: object = "nothing yet"
         self._asked = threading.Event()
 
     def status(self) -> bytes:
@@ -88,7 +88,7 @@ class RunReader:
 
     def start(self) -> None:
         """Read whenever asked, in threads that end with the program."""
-        threading.Thread(target=self._serve, args=(self.poll, PAUSE), daemon=True).start()
+        threading.Thread(target=self._serve, daemon=True).start()
         if self.model is not None:
             threading.Thread(target=self._serve_forecasts, daemon=True).start()
 
@@ -107,17 +107,19 @@ class RunReader:
             self._status = self._status._replace(problem=said)
 
     def poll_forecast(self) -> None:
-        """Compute the forecast, where the run has gone on since the last one."""
+        """Compute the forecast, where there is a checkpoint that it was not computed from."""
         checkpoint = self.path.with_suffix(".checkpoint")
-        if self.model is None or self._forecast_of == (key := self._checkpoint_key(checkpoint)):
+        if self.model is None:
             return
         try:
+            key = _file_signature(checkpoint / "chain-0" / "state.npz") if checkpoint.is_dir() else None
+            if key == self._forecast_of:
+                return
             with lazy_run(self.path) as run:
-                self._forecast = _forecast_document(next_minutes(run, checkpoint, self.model, self.forecast_seconds))
-            self._no_forecast = ""
-        except Exception as error:
-            self._forecast, self._no_forecast = None, f"no forecast: {error}"
-        self._forecast_of = key
+                found = next_minutes(run, checkpoint, self.model, self.forecast_seconds)
+            self._forecast, self._no_forecast, self._forecast_of = _forecast_document(found), "", key
+        except Exception as error:  # of a run or a checkpoint that is being written, too: the next try may succeed
+            self._forecast, self._no_forecast, self._forecast_of = None, str(error), "nothing yet"
 
     def _signature(self) -> object:
         """Differs whenever there is something new to show."""
@@ -147,15 +149,11 @@ class RunReader:
             updated=float(run.attrs.get("updated", self.path.stat().st_mtime)),
         )
 
-    def _checkpoint_key(self, checkpoint: Path) -> object:
-        state = checkpoint / "chain-0" / "state.npz"
-        return _file_signature(state) if state.exists() else None
-
-    def _serve(self, work: Callable[[], None], pause: float) -> None:
+    def _serve(self) -> None:
         while True:
             self._asked.clear()
-            work()
-            time.sleep(pause)
+            self.poll()
+            time.sleep(PAUSE)
             self._asked.wait()
 
     def _serve_forecasts(self) -> None:
@@ -163,7 +161,7 @@ class RunReader:
             self._asked.wait()
             begun = time.monotonic()
             self.poll_forecast()
-            time.sleep(max(PAUSE, FORECAST_SHARE * (time.monotonic() - begun)))
+            time.sleep(max(FORECAST_PAUSE, FORECAST_SHARE * (time.monotonic() - begun)))
 
 
 def _file_signature(path: Path) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ PROBABILITY = 0.9  # that every interval of the page holds
 MILLIAMPERE_PER_SQUARE_CENTIMETRE = 0.1  # of 1 A/m²
 PIXELS = 128  # of a surface's picture, along each side, at most
 SURFACE_DRAWS = 3
-SURFACE_SEARCH = 200  # steps that a kept surface is looked for from the last one back
+SURFACE_SEARCH = 60  # steps that a kept surface is looked for from the last one back
 
 
 def complete_steps(result: InferenceData) -> int:
@@ -108,11 +108,20 @@ def latest_surface(result: InferenceData, count: int) -> Surface | None:
         draws = pooled(section.transpose("chain", "draw", "y", "x"))
         draws = draws[np.isfinite(draws).all((1, 2))]
         if len(draws):
-            y, x = 1e9 * section["y"].values, 1e9 * section["x"].values
-            thin = tuple(slice(None, None, -(-size // PIXELS)) for size in draws.shape[1:])
+            x, y = 1e9 * section["x"].values, 1e9 * section["y"].values
+            top = _rows_shown(draws)
+            thin = tuple(slice(None, None, -(-size // PIXELS)) for size in (top, len(x)))
+            pictures = draws[:, :top][:, thin[0], thin[1]]
             chosen = np.linspace(0, len(draws) - 1, min(SURFACE_DRAWS, len(draws))).round().astype(int)
-            return Surface(step, draws.mean(0)[thin], draws[chosen][:, thin[0], thin[1]], _extent(x), _extent(y))
+            return Surface(step, pictures.mean(0), pictures[chosen], _extent(x), _extent(y) * top / len(y))
     return None
+
+
+def _rows_shown(draws: np.ndarray[Any, np.dtype[np.float64]]) -> int:
+    """Rows of the box up to a third above the highest metal, and not less than a quarter of its width."""
+    occupied = np.flatnonzero(draws.max((0, 2)) > 0.05)
+    highest = int(occupied[-1]) + 1 if len(occupied) else 0
+    return min(draws.shape[1], max(-(-4 * highest // 3), draws.shape[2] // 4))
 
 
 def _extent(centres: Any) -> float:

@@ -274,7 +274,7 @@ function showNow(status) {
   if (run) {
     for (const name of Object.keys(run.labels).filter((each) => SURFACE.includes(each))) {
       const [low, median, high] = run.columns[name].at(-1);
-      entries.push([run.labels[name], `${digits(median)} [${digits(low, 3)}, ${digits(high, 3)}]`]);
+      entries.push([run.labels[name], `${digits(median, 3)} [${digits(low, 3)}, ${digits(high, 3)}]`]);
     }
     const size = run.columns.effective_sample_size;
     if (size) entries.push(["effective sample size", `${digits(size.at(-1)[1], 3)}${run.particles ? ` of ${run.particles}` : ""}`]);

@@ -29,6 +29,7 @@ from hmm_plating.command_options import (
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
+from hmm_plating.follow_command import follow_files
 from hmm_plating.forecast_command import add_forecast
 from hmm_plating.grow_command import add_grow
 from hmm_plating.inspect_command import add_inspect
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     filter_.add_argument("--air", metavar="FILE", help="file of the crystal in air: gives the electrolyte's viscosity")
     add_model(filter_)
-    filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
+    filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF; see --follow)")
     filter_.add_argument(
         "--particles",
         type=integer(1),
@@ -147,6 +148,19 @@ def _parser() -> argparse.ArgumentParser:
     add_hints(filter_)
     filter_.add_argument(
         "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
+    )
+    filter_.add_argument(
+        "--first-part",
+        type=positive,
+        metavar="S",
+        help="estimate clock offset, reference and noise from the first seconds alone, as --follow does (there: 60)",
+    )
+    filter_.add_argument(
+        "--follow", action="store_true", help="filter files that still grow; --output is then a zarr store, RUN.zarr"
+    )
+    filter_.add_argument("--idle", type=positive, metavar="S", help="end when nothing was added for so long (never)")
+    filter_.add_argument(
+        "--max-lag", type=positive, metavar="S", help="merge steps while the filter is further behind (never)"
     )
     filter_.add_argument("--checkpoint-interval", type=integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")
@@ -200,9 +214,14 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _filter(options: argparse.Namespace) -> None:
+    if options.follow:
+        follow_files(options)
+        return
+    if options.idle is not None or options.max_lag is not None:
+        raise InputError(f"{'--idle' if options.idle is not None else '--max-lag'} is for --follow")
     output = Path(options.output)
     if output.suffix != ".nc":
-        raise InputError(f"--output {output}: results are netCDF, name the file with .nc")
+        raise InputError(f"--output {output}: results are netCDF, name the file with .nc (.zarr with --follow)")
     if output.is_dir():
         raise InputError(f"--output {output} is a folder: name a file")
     check_folder(output.absolute().parent)
@@ -219,10 +238,11 @@ def _filter(options: argparse.Namespace) -> None:
         fundamental_frequency=None if options.fundamental_frequency is None else options.fundamental_frequency * 1e6,
         clock_offset=options.clock_offset,
         hints=hints_of(options),
+        first_part=options.first_part,
     )
     resampled = recording.resample(raw, options.interval)
     require_noise(resampled)
-    model = build(resampled)
+    model = build(recording.first_steps(resampled))
     try:
         with model_file_errors(options.model), inference.progress_bar() as progress:
             result = filter_recording(

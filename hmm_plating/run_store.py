@@ -104,15 +104,13 @@ class RunStore:
         if not self.path.is_dir():
             raise InputError(f"{self.path} is a file, where a zarr store is to be: name another")
         check_folder(self.path)
-        if not any(self.path.iterdir()):
+        if all(entry.suffix == ".partial" for entry in self.path.iterdir()):  # empty, or killed in its first moment
             return
         try:
             root: Any = zarr.open_group(self.path, mode="r+", zarr_format=3)
             self._attributes = dict(root.attrs)
             self.steps = int(self._attributes[STEPS])
-            self._arrays = {
-                (name, key): array for name in self._attributes[GROUPS] for key, array in root[name].arrays()
-            }
+            self._arrays = {(name, key): array for name, group in root.groups() for key, array in group.arrays()}
         except Exception as error:  # zarr raises whatever a damaged store runs into
             raise InputError(
                 f"{self.path} exists and is no run of hmm-plating filter --follow, or damaged ({_line(error)}): name "
@@ -134,7 +132,12 @@ class RunStore:
         groups = [name for name in piece.groups() if piece[name].sizes.get("time", 1)]
         stop = start + max(piece[name].sizes.get("time", 0) for name in groups)
         try:
-            root: Any = zarr.open_group(self.path, mode="a", zarr_format=3)
+            root: Any
+            if self._attributes:
+                root = zarr.open_group(self.path, mode="r+", zarr_format=3)
+            else:
+                self._attributes = {STEPS: 0, GROUPS: [], FINISHED: False}
+                root = zarr.create_group(self.path, attributes=dict(self._attributes), zarr_format=3)
             for array in self._arrays.values():
                 _make_space(array, stop)
             for name in groups:
@@ -188,7 +191,7 @@ class RunStore:
     def _advance(self, root: Any, attributes: dict[str, Any]) -> None:
         """All attributes in one file, which is replaced at once."""
         self._attributes |= attributes
-        root.attrs.put(self._attributes)
+        root.attrs.put(dict(self._attributes))
 
     def _cannot_write(self, error: OSError) -> InputError:
         return InputError(

@@ -5,7 +5,7 @@ from hmm_plating.recording.clock import Clock, estimate_clock_offset
 from hmm_plating.recording.dataset import require_electrochemistry, validate
 from hmm_plating.recording.formats import Hints
 from hmm_plating.recording.read import read
-from hmm_plating.recording.resample import resample
+from hmm_plating.recording.resample import first_steps, resample
 from hmm_plating.recording.segments import Segment, segments
 from hmm_plating.recording.write import Files, write
 
@@ -16,6 +16,7 @@ __all__ = [
     "Segment",
     "Viscosity",
     "estimate_clock_offset",
+    "first_steps",
     "read",
     "require_electrochemistry",
     "resample",

@@ -21,8 +21,11 @@ class Charge(NamedTuple):
     assumptions: tuple[str, ...] = ()
 
 
-def charge_curve(name: str, recorded: Potentiostat) -> Charge:
+def charge_curve(name: str, recorded: Potentiostat, sampling: float | None = None) -> Charge:
     """Charge since the start; potential NaN where it was not recorded.
+
+    Args:
+        sampling: interval between points [s]; default their median.
 
     Raises:
         InputError: fewer than two numbers, or a charge that is not the integral of the current.
@@ -53,7 +56,7 @@ def charge_curve(name: str, recorded: Potentiostat) -> Charge:
     if not known.any():
         raise InputError(f"{name}: no point has both a charge and a current")
     first = int(np.flatnonzero(known)[0])
-    sampling = float(np.median(np.diff(time)))
+    sampling = float(np.median(np.diff(time))) if sampling is None else sampling
     lead = charge[first] / current[first] if current is not None and current[first] != 0 else math.inf
     if (
         recorded.charge is not None and 0 <= lead <= 2 * sampling

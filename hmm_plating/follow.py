@@ -38,7 +38,7 @@ from hmm_plating.filter_recording import (
 from hmm_plating.inference import FilterState, ParticleFilter, concatenate
 from hmm_plating.inference.arviz_export import step_record, to_inference_data
 from hmm_plating.inference.chains import chain_seed
-from hmm_plating.inference.checkpoint import create_folder
+from hmm_plating.inference.checkpoint import create_folder, read_arrays
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.series import entry_at
 from hmm_plating.inference.state_file import save_state, saved_state
@@ -300,16 +300,7 @@ class _Run:
             return
         run = entries.pop("run")
         self.last, self.skipped = int(run["last"]), int(run["skipped"])
-        self.states = [
-            FilterState(
-                entry["particles"],
-                entry["log_weights"],
-                int(entry["step"]),
-                float(entry["log_evidence"]),
-                entry["random_state"],
-            )
-            for entry in (entries[f"chain-{chain}"] for chain in range(len(self.states)))
-        ]
+        self.states = _states(entries)
         self.step = self.kept = self.states[0].step
 
     def _lag(self, recording: xr.Dataset, position: int, newest: float) -> float:
@@ -329,3 +320,30 @@ def _copy(particle_filter: ParticleFilter) -> ParticleFilter:
 
 def _checkpoint(store: Path) -> Path:
     return store.with_name(f"{store.name}.checkpoint")
+
+
+def stored_states(store: Path) -> list[FilterState]:
+    """The last kept state of each chain of a followed run.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    place = _checkpoint(store) / STATE
+    entries = saved_state(place, str(read_arrays(place).get("identity")), resume=True)
+    if not entries or "run" not in entries:
+        raise InputError(f"{place} is not the state of a followed run")
+    del entries["run"]
+    return _states(entries)
+
+
+def _states(entries: dict[str, Any]) -> list[FilterState]:
+    return [
+        FilterState(
+            entry["particles"],
+            entry["log_weights"],
+            int(entry["step"]),
+            float(entry["log_evidence"]),
+            entry["random_state"],
+        )
+        for entry in (entries[f"chain-{chain}"] for chain in range(len(entries)))
+    ]

@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from arviz import InferenceData
 
 from hmm_plating.errors import InputError
-from hmm_plating.forecast_recording import PlannedCurrent, final_states, forecast_recording, model_of, planned, recorded
-from hmm_plating.inference.checkpoint import read_filter_state
+from hmm_plating.follow import stored_states
+from hmm_plating.forecast_recording import (
+    PlannedCurrent,
+    chain_states,
+    forecast_recording,
+    model_of,
+    planned,
+    recorded,
+    require_final,
+)
+from hmm_plating.inference import FilterState
 from hmm_plating.model_file import load_model_file, model_file_errors
 
 
-def next_minutes(result: InferenceData, checkpoint: Path, model: Path, seconds: float) -> InferenceData:
+def kept_states(path: Path) -> list[FilterState]:
+    """The last kept state of each chain of a run, OUT.nc or RUN.zarr.
+
+    Raises:
+        InputError: none is kept, or it cannot be read now.
+    """
+    if path.is_dir():
+        return stored_states(path)
+    folder = path.with_suffix(".checkpoint")
+    chains = len(list(folder.glob("chain-*")))
+    if not chains:
+        raise InputError(f"{folder} holds no state to go on from: filter with --keep-checkpoint")
+    return chain_states(folder, chains)
+
+
+def next_minutes(result: InferenceData, states: Sequence[FilterState], model: Path, seconds: float) -> InferenceData:
     """Forecast from the last kept state under the last recorded current.
 
     Args:
-        result: of a filter; it may have gone on since the checkpoint.
-        checkpoint: folder that the filter keeps.
+        result: of a filter; it may have gone on since the states were kept.
+        states: that its filter kept.
         model: the model file that it runs with, which is executed.
         seconds: how far, rounded to whole filter steps and at least one.
 
     Raises:
-        InputError: no checkpoint, one of another run, or another model file.
+        InputError: states of another run, or another model file.
     """
     build = load_model_file(model)
     if model.read_text(encoding="utf-8", errors="replace") != result.attrs.get("model_text"):
         raise InputError(f"model file {model} is not what the run was filtered with")
-    step = int(read_filter_state(checkpoint / "chain-0")[0]["step"])
     one = next(iter(result["posterior"].data_vars))
     groups: dict[str, Any] = {
         "posterior": result["posterior"][["thickness" if "thickness" in result["posterior"] else one]],
@@ -37,10 +61,11 @@ def next_minutes(result: InferenceData, checkpoint: Path, model: Path, seconds: 
     seen = InferenceData(
         attrs=result.attrs,
         **{
-            name: (data.isel(time=slice(step)) if "time" in data.dims else data).load() for name, data in groups.items()
+            name: (data.isel(time=slice(states[0].step)) if "time" in data.dims else data).load()
+            for name, data in groups.items()
         },
     )
-    states = final_states(checkpoint, seen)
+    require_final(states, seen, "the kept state")
     with model_file_errors(model):
         recording = recorded(seen)
         duration = max(seconds, float(recording.attrs["interval"]))

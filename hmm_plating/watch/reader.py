@@ -16,7 +16,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.report.figures.over_time import QUANTITIES
 from hmm_plating.watch.history import Columns, History
 from hmm_plating.watch.lazy_run import attributes_of, lazy_run
-from hmm_plating.watch.next_minutes import next_minutes
+from hmm_plating.watch.next_minutes import kept_states, next_minutes
 from hmm_plating.watch.summary import (
     PROBABILITY,
     Surface,
@@ -42,7 +42,7 @@ class Status(NamedTuple):
         version: counts the documents that were made of it.
         steps, time: of the last complete step [s].
         growing: whether its filter has not ended.
-        lag: what the instrument had recorded beyond `time` [s]; None where the run does not tell.
+        lag: what the instrument had recorded and the filter not seen [s]; None where the run does not tell.
         updated: when its last step was written, seconds since 1970.
         problem: why it cannot be read now.
     """
@@ -108,15 +108,15 @@ class RunReader:
 
     def poll_forecast(self) -> None:
         """Compute the forecast, where there is a checkpoint that it was not computed from."""
-        checkpoint = self.path.with_suffix(".checkpoint")
         if self.model is None:
             return
         try:
-            key = _file_signature(checkpoint / "chain-0" / "state.npz") if checkpoint.is_dir() else None
+            states = kept_states(self.path)
+            key = [(state.step, state.log_evidence) for state in states]
             if key == self._forecast_of:
                 return
             with lazy_run(self.path) as run:
-                found = next_minutes(run, checkpoint, self.model, self.forecast_seconds)
+                found = next_minutes(run, states, self.model, self.forecast_seconds)
             self._forecast, self._no_forecast, self._forecast_of = _forecast_document(found), "", key
         except Exception as error:  # of a run or a checkpoint that is being written, too: the next try may succeed
             self._forecast, self._no_forecast, self._forecast_of = None, str(error), "nothing yet"
@@ -145,7 +145,7 @@ class RunReader:
             steps=count,
             time=last,
             growing=not run.attrs.get("finished", False),
-            lag=None if "newest" not in run.attrs else max(0.0, float(run.attrs["newest"]) - last),
+            lag=None if "lag" not in run.attrs else float(run.attrs["lag"]),
             updated=float(run.attrs.get("updated", self.path.stat().st_mtime)),
         )
 

@@ -15,20 +15,26 @@ from cli_runs import Outcome
 from small_recording import PROTOCOL, Simulated
 
 from hmm_plating import PlatingModel, filter_recording
+from hmm_plating.follow import follow
 from hmm_plating.inference import load, save
 from hmm_plating.recording import read, resample
+from hmm_plating.recording.growing_recording import Growth
 from hmm_plating.watch import RunReader
 
 Builder = Callable[[xr.Dataset], PlatingModel]
 
 
 @pytest.fixture(scope="module")
-def followed(
-    simulated: Simulated, build: Builder, small_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[int], Path]:
-    """Filter the first steps of a recording, going on from the checkpoint of fewer."""
+def recording(simulated: Simulated) -> xr.Dataset:
     names = ("qcmd.xlsx", "echem.xlsx", "quartz_in_air.xlsx")
-    recording = resample(read(*(simulated.folder / name for name in names), area=PROTOCOL.area), 2.0)
+    return resample(read(*(simulated.folder / name for name in names), area=PROTOCOL.area), 2.0)
+
+
+@pytest.fixture(scope="module")
+def followed(
+    recording: xr.Dataset, build: Builder, small_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Filter the first steps of a recording, going on from the checkpoint of fewer."""
     folder = tmp_path_factory.mktemp("followed")
 
     def filtered(steps: int, checkpoint: Path | None = None) -> Path:
@@ -39,7 +45,7 @@ def followed(
             particles=4,
             chains=2,
             checkpoint=checkpoint or output.with_suffix(".checkpoint"),
-            resume=checkpoint is not None,
+            resume=True,
         )
         save(with_model(result, small_model), output)
         return output
@@ -92,6 +98,38 @@ def test_a_run_that_has_gone_on_since_its_checkpoint_is_forecast_from_there(
     assert forecasts[0] == forecasts[1]
 
 
+def test_a_followed_run_is_forecast_from_its_last_kept_state(
+    recording: xr.Dataset, build: Builder, small_model: Path, followed: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As a batch run that ended where the state was kept: following equals filtering."""
+
+    class Slices:
+        count = 3
+
+        def read(self) -> Growth:
+            self.count = min(self.count + 1, 7)
+            return Growth(recording.isel(time=slice(self.count)), float(recording["time"][self.count - 1]))
+
+    store = tmp_path / "run.zarr"
+    model = build(recording.isel(time=slice(5)))
+    attributes = {"model": str(small_model), "model_text": small_model.read_text()}
+    updates = follow(Slices(), model, particles=4, chains=2, store=store, checkpoint_interval=5, attributes=attributes)
+    reader = RunReader(store, small_model, 6.0)
+    for update in updates:
+        if update.step == 7:  # the state of step 5 is kept
+            reader.poll_forecast()
+            reader.poll()
+            break
+    updates.close()
+    document = json.loads(reader.data)
+    assert document["forecast"] is not None, document["no_forecast"]
+    assert json.loads(reader.status())["steps"] == 7
+    batch = RunReader(followed(5), small_model, 6.0)
+    batch.poll_forecast()
+    batch.poll()
+    assert document["forecast"] == json.loads(batch.data)["forecast"]
+
+
 def test_why_there_is_no_forecast_is_said(
     followed: Callable[[int], Path], finished: Path, small_model: Path, tmp_path: Path
 ) -> None:
@@ -104,7 +142,14 @@ def test_why_there_is_no_forecast_is_said(
         return document["no_forecast"]
 
     assert "--model FILE" in reason(finished, None)
-    assert "not what the run was filtered with" in reason(finished, small_model)
-    run = load(finished)
-    save(with_model(run, small_model), tmp_path / "none.nc")
-    assert "state.npz is missing" in reason(tmp_path / "none.nc", small_model)
+    assert "holds no state" in reason(finished, small_model)
+    changed = tmp_path / "changed.py"
+    changed.write_text(small_model.read_text() + "\n# changed\n")
+    assert "not what the run was filtered with" in reason(followed(5), changed)
+    other = tmp_path / "other.nc"
+    shutil.copy(followed(6), other)
+    shutil.copytree(followed(5).with_suffix(".checkpoint"), other.with_suffix(".checkpoint"))
+    run = load(other)
+    run.filter_stats["log_evidence_increment"] += 1.0
+    save(run, other)
+    assert "not the checkpoint of this result" in reason(other, small_model)

@@ -130,7 +130,7 @@ def follow(
         growth = source.read()
         since = since if growth.newest == before or math.isnan(growth.newest) else time.monotonic()
         if idle is not None and time.monotonic() - since > idle:
-            raise InputError("; ".join(growth.notes) or "the recording ended before its first part was complete")
+            raise InputError(f"nothing was added for {idle:g} s: {growth.waiting or 'the recording has no step yet'}")
     require_noise(growth.recording)
     built = model if isinstance(model, PlatingModel) else model(first_steps(growth.recording))
     require_overtones(growth.recording, built)

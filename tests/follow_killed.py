@@ -27,13 +27,13 @@ def killed_run(
     generator = np.random.default_rng(seed)
     growing = folder / "growing"
     growing.mkdir()
-    for name, data in contents.items():
-        (folder / name).write_bytes(data)
-        (growing / name).touch()
+    for name, data in contents.items():  # the first part is there from the start: kills before it would tell little
+        (growing / name).write_bytes(data[: 2 * len(data) // 5])
+        (folder / name).write_bytes(data[2 * len(data) // 5 :])
     store = folder / "run.zarr"
     files = [f"{growing / name}={folder / name}" for name in contents]
     script = Path(__file__).parent / "growing_files.py"
-    duration = 8.0 * kills
+    duration = 6.0 * kills
     writer = subprocess.Popen([sys.executable, script, str(pieces), str(duration / pieces), *files])
     command = [sys.executable, "-m", "hmm_plating.cli", "filter", growing / "qcm.txt"]
     command += ["--electrochemistry", growing / "cell.txt", "--model", model, *words]
@@ -50,7 +50,7 @@ def killed_run(
 
     for kill in range(kills):
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            moment = time.monotonic() + 4.0 + generator.uniform(0.0, 6.0)  # some fall before the first step
+            moment = time.monotonic() + generator.uniform(3.0, 12.0)  # some fall before the first step
             while time.monotonic() < moment and process.poll() is None:
                 now = look()
                 assert now >= seen
@@ -65,26 +65,29 @@ def killed_run(
 
 
 if __name__ == "__main__":
-    from growing_files import potentiostat_text, qcm_text
+    from growing_files import texts_of
     from small_recording import PROTOCOL
 
     from hmm_plating import filter_recording, simulate_recording
     from hmm_plating.model_file import load_model_file
-    from hmm_plating.recording import first_steps, read, resample
+    from hmm_plating.recording import first_steps, read, resample, write
 
     model = Path(__file__).parent / "small_model.py"
     build = load_model_file(model)
     simulated, _ = simulate_recording(build, PROTOCOL, seed=1)
     with tempfile.TemporaryDirectory() as name:
+        files = write(simulated, name)
+        assert files.electrochemistry is not None
         found = killed_run(
-            {"qcm.txt": qcm_text(simulated), "cell.txt": potentiostat_text(simulated)},
+            texts_of(files.qcmd, files.electrochemistry),
             model,
             Path(name),
             ["--particles", "4", "--chains", "2", "--first-part", "12", "--checkpoint-interval", "3"],
             kills=int(sys.argv[1]) if len(sys.argv) > 1 else 20,
             seed=int(sys.argv[2]) if len(sys.argv) > 2 else 1,
         )
-        steps = resample(read(Path(name) / "qcm.txt", Path(name) / "cell.txt", first_part=12.0))
+        growing = Path(name) / "growing"
+        steps = resample(read(growing / "qcm.txt", growing / "cell.txt", first_part=12.0))
     expected = filter_recording(steps, build(first_steps(steps)), particles=4, chains=2)
     same = all(found[group].equals(expected[group]) for group in expected.groups())
     print("identical to the uninterrupted run" if same else "DIFFERENT")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import xarray as xr
 
-from hmm_plating.errors import InputError
 from hmm_plating.recording.assemble import NotYet, assemble
 from hmm_plating.recording.dataset import check_area
 from hmm_plating.recording.formats import Hints, read_contents
@@ -26,11 +26,13 @@ class Growth(NamedTuple):
         recording: its complete steps so far, as `resample` of the whole would give them; None before there are any.
         newest: time of its newest sample [s]; NaN before the first.
         notes: what happened since the last time, for people.
+        waiting: why there is no recording yet.
     """
 
     recording: xr.Dataset | None
     newest: float
     notes: tuple[str, ...] = ()
+    waiting: str = ""
 
 
 class GrowingRecording:
@@ -67,7 +69,7 @@ class GrowingRecording:
             "first_part": first_part,
         }
         self._growth = Growth(None, math.nan)
-        self._waiting = ""
+        self._waiting = self._said = ""
 
     def read(self) -> Growth:
         """The complete steps so far. Raises InputError, see `GrowingText.read` and `recording.read`."""
@@ -80,9 +82,10 @@ class GrowingRecording:
         newest = math.nan if crystal is None else float(crystal.time[-1])
         if grown or self._growth.recording is None:
             self._growth = Growth(self._steps(files), newest)
-            if self._growth.recording is None and self._waiting not in notes:
-                notes.append(self._waiting)
-        return self._growth._replace(newest=newest, notes=tuple(notes))
+            if self._growth.recording is None and (kind := re.sub(r"[\d.]+", "", self._waiting)) != self._said:
+                notes.append(f"waiting for more: {self._waiting}")  # once, and not again whenever its numbers change
+                self._said = kind
+        return self._growth._replace(newest=newest, notes=tuple(notes), waiting=self._waiting)
 
     def _steps(self, files: list[GrowingText | Finished]) -> xr.Dataset | None:
         """None, and the reason in `_waiting`, as long as the first part is not complete."""
@@ -95,10 +98,6 @@ class GrowingRecording:
             steps = resample(assemble(self._qcmd.contents, electrochemistry, self._air, **self._stated), self._interval)
             first_steps(steps)
         except NotYet as error:
-            self._waiting = f"waiting for more of the recording: {error}"
+            self._waiting = str(error)
             return None
         return steps
-
-    def waiting(self) -> InputError:
-        """Why there are no steps yet."""
-        return InputError(self._waiting)

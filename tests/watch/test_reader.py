@@ -134,6 +134,7 @@ def test_a_file_that_is_replaced_is_read_anew(known: InferenceData, finished: Pa
     assert read(reader)[0]["steps"] == 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["run.nc", "run.zarr"])
 @given(data=st.data())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""Command line: inspect, simulate, grow, filter, forecast, report, export."""
+"""Command line: inspect, simulate, grow, filter, watch, forecast, report, export."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from hmm_plating.recording_options import add_hints, hints_of
 from hmm_plating.run_store import open_run
 from hmm_plating.shell_completion import add_completion
 from hmm_plating.simulate_recording import Protocol, simulate_recording
+from hmm_plating.watch_command import add_watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     filter_.set_defaults(run=_filter)
 
+    add_watch(commands)
     add_forecast(commands)
 
     report = commands.add_parser(

@@ -300,16 +300,7 @@ class _Run:
             return
         run = entries.pop("run")
         self.last, self.skipped = int(run["last"]), int(run["skipped"])
-        self.states = [
-            FilterState(
-                entry["particles"],
-                entry["log_weights"],
-                int(entry["step"]),
-                float(entry["log_evidence"]),
-                entry["random_state"],
-            )
-            for entry in (entries[f"chain-{chain}"] for chain in range(len(self.states)))
-        ]
+        self.states = _states(entries)
         self.step = self.kept = self.states[0].step
 
     def _lag(self, recording: xr.Dataset, position: int, newest: float) -> float:
@@ -330,12 +321,24 @@ def kept_states(store: str | os.PathLike[str]) -> tuple[list[FilterState], arviz
         raise InputError(f"{path}, with the states that a forecast starts from, is missing")
     if result.attrs.get("skipped_steps"):
         raise InputError(f"{store} has merged steps (--max-lag): a forecast needs all; filter the finished files")
-    entries = saved_state(path, str(read_arrays(path)["identity"]), resume=True) or {}
-    entries.pop("run")
-    states = _states(entries)
+    states = stored_states(Path(store))
     if states[0].step == 0:
         raise InputError(f"{store}: no state was kept yet after the first step: try later")
     return states, result.isel(time=slice(0, states[0].step))  # type: ignore[return-value]  # ArviZ: None if inplace
+
+
+def stored_states(store: Path) -> list[FilterState]:
+    """The last kept state of each chain of a followed run.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    place = _checkpoint(store) / STATE
+    entries = saved_state(place, str(read_arrays(place).get("identity")), resume=True)
+    if not entries or "run" not in entries:
+        raise InputError(f"{place} is not the state of a followed run")
+    del entries["run"]
+    return _states(entries)
 
 
 def _states(entries: dict[str, Any]) -> list[FilterState]:

@@ -8,7 +8,7 @@ the files are those of one that is given the finished files.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,7 @@ from hmm_plating.recording.baseline import before_current, column_median, first_
 from hmm_plating.recording.charge import Charge, charge_curve
 from hmm_plating.recording.clock import Clock, estimate_clock_offset, require_overlap
 from hmm_plating.recording.dataset import check_area, validate
+from hmm_plating.recording.first_part import NotYet, beginning, measured, until
 from hmm_plating.recording.formats.contents import Contents, Crystal
 from hmm_plating.recording.problems import unrecorded
 from hmm_plating.recording.start_times import offset_from_starts
@@ -26,10 +27,6 @@ FREQUENCY_TOLERANCE = 0.02  # f_n/n differs between overtones by 0.05 % (energy 
 USUAL_FUNDAMENTAL = 5e6  # Hz
 USUAL_AREA = 0.785e-4  # m²: the active area of a QSense crystal
 SQUARE_CENTIMETRE = 1e-4  # m²
-
-
-class NotYet(InputError):
-    """A recording that does not reach beyond its first part."""
 
 
 def assemble(
@@ -62,9 +59,9 @@ def assemble(
     if first_part is None:
         early_file, early_potentiostat = file, potentiostat
     else:
-        early_file, early_potentiostat = _beginning(file, first_part), _beginning(potentiostat, first_part)
-        file = file._replace(crystal=_measured(file.crystal, early_file.crystal))
-        early_file = early_file._replace(crystal=_measured(early_file.crystal, early_file.crystal))
+        early_file, early_potentiostat = beginning(file, first_part), beginning(potentiostat, first_part)
+        file = file._replace(crystal=measured(file.crystal, early_file.crystal))
+        early_file = early_file._replace(crystal=measured(early_file.crystal, early_file.crystal))
     assert file.crystal is not None
     assert early_file.crystal is not None
     in_air = None if air is None else _in_air(air, file.crystal.overtones)
@@ -109,7 +106,7 @@ def assemble(
         if current is not None:
             assert potentiostat.potentiostat is not None
             current = current._replace(curve=_whole_curve(potentiostat, early_potentiostat))
-            crystal = _until(crystal, current.known_until())
+            crystal = until(crystal, current.known_until())
         if not crystal.time[-1] > early.time[0] + first_part:
             raise NotYet(
                 f"{file.name}: the recording is known up to {crystal.time[-1] - early.time[0]:g} s, no longer than its "
@@ -154,51 +151,6 @@ def assemble(
     if warnings:
         dataset.attrs["warnings"] = "; ".join(warnings)
     return validate(dataset)
-
-
-def _beginning(contents: Contents, duration: float) -> Contents:
-    """The samples of the first seconds of a file."""
-    crystal, potentiostat = contents.crystal, contents.potentiostat
-    if crystal is not None:
-        crystal = _until(crystal, crystal.time[0] + duration)
-    if potentiostat is not None:
-        count = int(np.searchsorted(potentiostat.time, potentiostat.time[0] + duration, side="right"))
-        if count == len(potentiostat.time):
-            raise NotYet(
-                f"{contents.name}: the recording lasts {potentiostat.time[-1] - potentiostat.time[0]:g} s, no longer "
-                f"than its first part of {duration:g} s: take a shorter one (--first-part S)"
-            )
-        series: dict[str, Any] = {
-            name: None if (values := getattr(potentiostat, name)) is None else values[:count]
-            for name in ("time", "current", "charge", "potential")
-        }
-        potentiostat = potentiostat._replace(**series)
-    return contents._replace(crystal=crystal, potentiostat=potentiostat)
-
-
-def _until(crystal: Crystal, end: float) -> Crystal:
-    """The samples up to a time."""
-    count = int(np.searchsorted(crystal.time, end, side="right"))
-    series: dict[str, Any] = {
-        name: None if (values := getattr(crystal, name)) is None else values[:count]
-        for name in ("time", "frequency", "dissipation", "rows", "temperature")
-    }
-    return crystal._replace(**series)
-
-
-def _measured(crystal: Crystal | None, early: Crystal | None) -> Crystal:
-    """The overtones that were measured in the first part."""
-    assert crystal is not None
-    assert early is not None
-    known = np.isfinite(early.frequency).any(axis=0)
-    if not known.any():
-        raise NotYet("every frequency of the first part is missing: take a longer one (--first-part S)")
-    return crystal._replace(
-        overtones=crystal.overtones[known],
-        frequency=crystal.frequency[:, known],
-        dissipation=None if crystal.dissipation is None else crystal.dissipation[:, known],
-        sampling_delay=None if crystal.sampling_delay is None else crystal.sampling_delay[known],
-    )
 
 
 def _dissipation(crystal: Crystal) -> np.ndarray:

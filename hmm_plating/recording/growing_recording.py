@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from hmm_plating.recording.assemble import NotYet, assemble
+from hmm_plating.recording.assemble import assemble
 from hmm_plating.recording.dataset import check_area
+from hmm_plating.recording.first_part import NotYet
 from hmm_plating.recording.formats import Hints, read_contents
 from hmm_plating.recording.formats.contents import NO_HINTS
 from hmm_plating.recording.growing import Finished, GrowingText, is_text

@@ -18,8 +18,8 @@ import xarray as xr
 from scipy.integrate import cumulative_trapezoid
 
 from hmm_plating.errors import InputError
-from hmm_plating.recording.assemble import NotYet
 from hmm_plating.recording.dataset import CHANNELS, validate
+from hmm_plating.recording.first_part import NotYet
 
 UNMEASURED_NOISE = 1.0  # stated for a channel that was measured at no overtone
 NORMAL_MEDIAN_DEVIATION = 1.4826  # standard deviation of a normal variable per median absolute deviation

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hmm_plating import InputError
 from hmm_plating.recording import resample
-from hmm_plating.recording.assemble import NotYet, assemble
+from hmm_plating.recording.assemble import assemble
+from hmm_plating.recording.first_part import NotYet
 from hmm_plating.recording.formats import Contents, Crystal, Potentiostat
 from hmm_plating.recording.resample import first_steps
 

@@ -22,6 +22,11 @@ def follow_files(options: argparse.Namespace) -> None:
     output = Path(options.output)
     if output.suffix != ".zarr":
         raise InputError(f"--output {output}: with --follow results are a zarr store, name it with .zarr")
+    if options.resume or options.keep_checkpoint:
+        raise InputError(
+            f"{'--resume' if options.resume else '--keep-checkpoint'} is not for --follow, which always goes on with what "
+            "is in its store and keeps the last state"
+        )
     build = load_model_file(options.model)
     source = GrowingRecording(
         options.recording,

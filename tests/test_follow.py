@@ -188,6 +188,8 @@ def test_impossible_options_are_refused(
 ) -> None:
     follow_to = ["--follow", "--output"]
     refused(run(*words(finished, small_model, *follow_to, tmp_path / "run.nc")), "name it with .zarr")
+    for option in ("--resume", "--keep-checkpoint"):
+        refused(run(*words(finished, small_model, *follow_to, tmp_path / "run.zarr", option)), f"{option} is not for")
     refused(run(*words(finished, small_model, "--idle", 3, "--output", tmp_path / "run.nc")), "--idle is for --follow")
     refused(run(*words(finished, small_model, *follow_to, tmp_path / "no" / "run.zarr")), "does not exist")
     (tmp_path / "locked").mkdir()

@@ -24,7 +24,9 @@ def follow_files(options: argparse.Namespace) -> None:
         raise InputError(f"--output {output}: with --follow results are a zarr store, name it with .zarr")
     if options.resume or options.keep_checkpoint:
         name = "--resume" if options.resume else "--keep-checkpoint"
-        raise InputError(f"{name} is not for --follow, which goes on with what is in its store and keeps the last state")
+        raise InputError(
+            f"{name} is not for --follow, which goes on with what is in its store and keeps the last state"
+        )
     build = load_model_file(options.model)
     source = GrowingRecording(
         options.recording,

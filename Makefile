@@ -3,7 +3,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast lint docs clean
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…"; exit 1; }
@@ -24,6 +24,11 @@ test: $(INSTALLED)
 
 test-fast: $(INSTALLED)
 	$(RUN)/pytest -n auto -m "not slow"
+
+docs: $(INSTALLED)
+	$(RUN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(RUN)/sphinx-build -q -b html docs build/docs
+	@echo build/docs/index.html
 
 lint: $(INSTALLED)
 	$(RUN)/ruff check .

@@ -23,6 +23,7 @@ import torch
 
 import hmm_plating as hp
 from hmm_plating.inference import Calibration, simulation_based_calibration
+from hmm_plating.inference.likelihood_free_vi import NormalGuide
 
 OVERTONES = (3, 5, 7, 9, 11, 13)
 
@@ -59,7 +60,10 @@ def infer(algorithm: str, simulations: int, observed: torch.Tensor, seed: int) -
         return hp.inference.SMCABC(PROBLEM.prior, PROBLEM.simulator).run(observed, simulations=simulations, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cautions, which the result holds as well
-        return hp.inference.LFVI((PROBLEM.prior, PROBLEM.simulator)).run(observed, simulations=simulations, seed=seed)
+        method = hp.inference.LFVI(
+            (PROBLEM.prior, PROBLEM.simulator), NormalGuide, rounds=2, ratio_steps=800, guide_steps=150
+        )
+        return method.run(observed, simulations=simulations, seed=seed)
 
 
 def part(algorithm: str, simulations: int, surfaces: int, seed: int) -> Calibration:

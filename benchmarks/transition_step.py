@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -104,6 +104,16 @@ def updates(call: Callable[[bool], tuple[Progress, Tensor]]) -> float:
     return float(end.substeps.sum()) * field[0].numel()
 
 
+def speeds(calls: Sequence[Callable[[bool], tuple[Progress, Tensor]]]) -> list[str]:
+    """Median and best of each [million cell updates per second]."""
+    counts = [updates(call) for call in calls]
+    taken = seconds(ROUNDS, *(partial(call, False) for call in calls))
+    return [
+        f"{np.median(count / times) / 1e6:.0f} ({count / times.min() / 1e6:.0f})"
+        for count, times in zip(counts, taken, strict=True)
+    ]
+
+
 def print_speeds() -> None:
     numba.set_num_threads(1)
     print(
@@ -114,12 +124,7 @@ def print_speeds() -> None:
     for box in BOXES:
         surfaces = (film(box), islands(box))
         calls = [stretch(surface, 1, strength) for surface in surfaces for strength in (0.0, 0.05)]
-        counts = [updates(call) for call in calls]
-        taken = seconds(ROUNDS, *(partial(call, False) for call in calls))
-        shown = [
-            f"{np.median(count / times) / 1e6:.0f} ({count / times.min() / 1e6:.0f})"
-            for count, times in zip(counts, taken, strict=True)
-        ]
+        shown = speeds(calls)
         live = [float((s * (1 - s) > 1e-6).any(-1).double().mean()) for s in surfaces]
         print(f"| {' × '.join(map(str, box))} | {' | '.join(shown)} | {live[0]:.0%}, {live[1]:.0%} |", flush=True)
 
@@ -190,12 +195,7 @@ def print_boxes() -> None:
             for surface in (film(box), islands(box))
             for conductivity in (math.inf, 5.0)
         ]
-        counts = [updates(call) for call in calls]
-        taken = seconds(ROUNDS, *(partial(call, False) for call in calls))
-        shown = [
-            f"{np.median(count / times) / 1e6:.0f} ({count / times.min() / 1e6:.0f})"
-            for count, times in zip(counts, taken, strict=True)
-        ]
+        shown = speeds(calls)
         print(f"| {' × '.join(map(str, box))} | {' | '.join(shown)} |", flush=True)
 
 

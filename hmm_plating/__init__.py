@@ -9,12 +9,14 @@ os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 from hmm_plating import emission, inference, morphology, recording, report, transition
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import filter_recording
+from hmm_plating.follow import follow
 from hmm_plating.forecast_recording import forecast_recording
 from hmm_plating.grid import Grid
 from hmm_plating.grow_surface import grow_surface
 from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.model import PlatingModel
+from hmm_plating.run_store import open_run
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 from hmm_plating.static_surface import StaticSurface
 from hmm_plating.transition import Transport
@@ -36,10 +38,12 @@ __all__ = [
     "Wandering",
     "emission",
     "filter_recording",
+    "follow",
     "forecast_recording",
     "grow_surface",
     "inference",
     "morphology",
+    "open_run",
     "recording",
     "report",
     "simulate_recording",

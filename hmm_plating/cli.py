@@ -1,4 +1,4 @@
-"""Command line: simulate, grow, filter, forecast, report."""
+"""Command line: inspect, simulate, grow, filter, watch, forecast, report, export."""
 
 from __future__ import annotations
 
@@ -16,16 +16,30 @@ from rich.progress import Progress
 
 from hmm_plating import inference, recording, report
 from hmm_plating.atomic_file import atomic_write, check_folder
-from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, integer, positive
+from hmm_plating.command_options import (
+    MILLIAMPERE_PER_SQUARE_CENTIMETRE,
+    SQUARE_CENTIMETRE,
+    add_area,
+    add_model,
+    add_plating,
+    add_seed,
+    integer,
+    positive,
+)
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
+from hmm_plating.export_command import add_export
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
+from hmm_plating.follow_command import follow_files
 from hmm_plating.forecast_command import add_forecast
 from hmm_plating.grow_command import add_grow
+from hmm_plating.inspect_command import add_inspect
 from hmm_plating.model_file import load_model_file, model_file_errors
+from hmm_plating.recording_options import add_hints, hints_of
+from hmm_plating.run_store import open_run
+from hmm_plating.shell_completion import add_completion
 from hmm_plating.simulate_recording import Protocol, simulate_recording
-
-SQUARE_CENTIMETRE = 1e-4  # m²
+from hmm_plating.watch_command import add_watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,10 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hmm-plating",
         description="See the metal surface under an EQCM-D recording.",
-        epilog="Start with: hmm-plating simulate --model models/zinc.py --output recording",
+        epilog="Start with your own files: hmm-plating inspect FILE [FILE …]; or without any: hmm-plating simulate "
+        "--model models/zinc.py --output recording",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('hmm_plating')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    add_inspect(commands)
 
     simulate = commands.add_parser(
         "simulate",
@@ -79,17 +96,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Simulate a recording in instrument files (qcmd.xlsx, echem.xlsx, quartz_in_air.xlsx), with the "
         "true surface beside it (truth.nc).",
     )
-    simulate.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
+    add_model(simulate)
     simulate.add_argument("--output", required=True, metavar="FOLDER", help="folder to write the files into")
-    simulate.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
-    simulate.add_argument(
-        "--cycles", type=integer(0), default=1, help="plate/strip cycles before the last plating (default 1)"
-    )
-    simulate.add_argument("--current", type=positive, default=1.0, metavar="MA", help="current density in mA/cm² (1)")
-    simulate.add_argument("--plating-time", type=positive, default=60.0, metavar="S", help="seconds of plating (60)")
+    add_seed(simulate)
+    add_plating(simulate, cycles=1)
     simulate.add_argument("--stripping-time", type=float, default=55.0, metavar="S", help="seconds of stripping (55)")
     simulate.add_argument("--sampling", type=positive, default=0.5, metavar="S", help="sampling interval in s (0.5)")
-    simulate.add_argument("--area", type=positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    add_area(simulate)
     simulate.set_defaults(run=_simulate)
 
     add_grow(commands)
@@ -99,11 +112,13 @@ def _parser() -> argparse.ArgumentParser:
         help="filter a recording: posterior of the surface over time",
         description="Filter a recording with a particle filter and write the posterior as ArviZ InferenceData.",
     )
-    filter_.add_argument("recording", metavar="QCMD", help="EQCM-D recording (xlsx)")
-    filter_.add_argument("--electrochemistry", metavar="FILE", help="potentiostat file (xlsx)")
-    filter_.add_argument("--air", metavar="FILE", help="the crystal in air (xlsx): gives the electrolyte's viscosity")
-    filter_.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
-    filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF)")
+    filter_.add_argument("recording", metavar="QCMD", help="file of the QCM, in any known format (see inspect)")
+    filter_.add_argument(
+        "--electrochemistry", metavar="FILE", help="file of the potentiostat (default: in QCMD, if that has it)"
+    )
+    filter_.add_argument("--air", metavar="FILE", help="file of the crystal in air: gives the electrolyte's viscosity")
+    add_model(filter_)
+    filter_.add_argument("--output", required=True, metavar="OUT.nc", help="result (netCDF; see --follow)")
     filter_.add_argument(
         "--particles",
         type=integer(1),
@@ -118,14 +133,36 @@ def _parser() -> argparse.ArgumentParser:
         metavar="C",
         help=f"independent filters, whose draws together show what each alone does not know ({DEFAULT_CHAINS})",
     )
-    filter_.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
+    add_seed(filter_)
     filter_.add_argument(
         "--withhold", type=int, action="append", default=[], metavar="N", help="overtone to hide from the filter"
     )
     filter_.add_argument("--interval", type=positive, default=2.0, metavar="S", help="filter step in s (2)")
-    filter_.add_argument("--area", type=positive, default=0.785, metavar="CM2", help="electrode area in cm² (0.785)")
+    filter_.add_argument(
+        "--area", type=positive, metavar="CM2", help="electrode area in cm² (default: the file's own, else 0.785)"
+    )
+    filter_.add_argument(
+        "--fundamental-frequency",
+        type=positive,
+        metavar="MHZ",
+        help="of the crystal, in MHz (default: from the file, else 5)",
+    )
+    add_hints(filter_)
     filter_.add_argument(
         "--clock-offset", type=float, metavar="S", help="seconds to add to the potentiostat's time (default: estimated)"
+    )
+    filter_.add_argument(
+        "--first-part",
+        type=positive,
+        metavar="S",
+        help="estimate clock offset, reference and noise from the first seconds alone, as --follow does (there: 60)",
+    )
+    filter_.add_argument(
+        "--follow", action="store_true", help="filter files that still grow; --output is then a zarr store, RUN.zarr"
+    )
+    filter_.add_argument("--idle", type=positive, metavar="S", help="end when nothing was added for so long (never)")
+    filter_.add_argument(
+        "--max-lag", type=positive, metavar="S", help="merge steps while the filter is further behind (never)"
     )
     filter_.add_argument("--checkpoint-interval", type=integer(1), default=20, metavar="STEPS", help="(20)")
     filter_.add_argument("--resume", action="store_true", help="continue a run that was cut off")
@@ -134,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     filter_.set_defaults(run=_filter)
 
+    add_watch(commands)
     add_forecast(commands)
 
     report = commands.add_parser(
@@ -141,10 +179,13 @@ def _parser() -> argparse.ArgumentParser:
         help="make an HTML page from a result",
         description="Make one self-contained HTML page from a result; with --score only print the prediction scores.",
     )
-    report.add_argument("result", metavar="OUT.nc", help="result of hmm-plating filter")
+    report.add_argument("result", metavar="RUN", help="result of hmm-plating filter: OUT.nc or RUN.zarr")
     report.add_argument("--output", metavar="PAGE.html", help="page to write (default: beside the result)")
     report.add_argument("--score", action="store_true", help="print the table of one-step-ahead prediction scores")
     report.set_defaults(run=_report)
+
+    add_export(commands)
+    add_completion(parser)
     return parser
 
 
@@ -178,9 +219,14 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _filter(options: argparse.Namespace) -> None:
+    if options.follow:
+        follow_files(options)
+        return
+    if options.idle is not None or options.max_lag is not None:
+        raise InputError(f"{'--idle' if options.idle is not None else '--max-lag'} is for --follow")
     output = Path(options.output)
     if output.suffix != ".nc":
-        raise InputError(f"--output {output}: results are netCDF, name the file with .nc")
+        raise InputError(f"--output {output}: results are netCDF, name the file with .nc (.zarr with --follow)")
     if output.is_dir():
         raise InputError(f"--output {output} is a folder: name a file")
     check_folder(output.absolute().parent)
@@ -193,12 +239,15 @@ def _filter(options: argparse.Namespace) -> None:
         options.recording,
         options.electrochemistry,
         options.air,
-        area=options.area * SQUARE_CENTIMETRE,
+        area=None if options.area is None else options.area * SQUARE_CENTIMETRE,
+        fundamental_frequency=None if options.fundamental_frequency is None else options.fundamental_frequency * 1e6,
         clock_offset=options.clock_offset,
+        hints=hints_of(options),
+        first_part=options.first_part,
     )
     resampled = recording.resample(raw, options.interval)
     require_noise(resampled)
-    model = build(resampled)
+    model = build(recording.first_steps(resampled))
     try:
         with model_file_errors(options.model), inference.progress_bar() as progress:
             result = filter_recording(
@@ -226,13 +275,13 @@ def _filter(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     if options.score:
-        print(report.score(inference.load(options.result)))
+        print(report.score(open_run(options.result)))
         return
     page = Path(options.output) if options.output else Path(options.result).with_suffix(".html")
     if page.suffix != ".html":
         raise InputError(f"--output {page}: the page is HTML, name the file with .html")
     check_folder(page.absolute().parent)
-    report.write_report(inference.load(options.result), page)
+    report.write_report(open_run(options.result), page)
     print(page.absolute())
 
 

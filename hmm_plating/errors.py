@@ -1,4 +1,4 @@
-"""The error that a user's input can cause, and its one special case that a caller may want to tell apart."""
+"""The error that a user's input can cause, its one special case that a caller may want to tell apart, and a check."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ class InputError(ValueError):
 
     The command line prints the message as one line and exits with code 2.
     """
+
+
+def require_integer(what: str, value: object, minimum: int) -> None:
+    """Raise InputError, naming `what`, unless the value is an integer of at least `minimum`."""
+    if not isinstance(value, int) or value < minimum:
+        raise InputError(f"{what} must be an integer ≥ {minimum}, got {value!r}")
 
 
 class DepletionError(InputError):

@@ -132,6 +132,14 @@ def filter_recording(
         resume=resume,
         progress=progress,
     )
+    add_recording(idata, recording, model, withhold)
+    return idata
+
+
+def add_recording(
+    idata: arviz.InferenceData, recording: xr.Dataset, model: PlatingModel, withhold: Sequence[int]
+) -> None:
+    """Put what was recorded, and with what, into the result of a filter of the same steps."""
     observed = recording[["frequency_shift", "dissipation_shift"]].reset_coords(drop=True)  # withheld ones included
     constant = recording[
         [
@@ -161,4 +169,3 @@ def filter_recording(
         resonator_impedance=model.resonator.impedance,
         versions=versions(),
     )
-    return idata

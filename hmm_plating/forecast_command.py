@@ -9,8 +9,9 @@ from typing import Any
 
 from hmm_plating import inference
 from hmm_plating.atomic_file import check_folder
-from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, integer
+from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, add_seed
 from hmm_plating.errors import InputError
+from hmm_plating.follow import kept_states
 from hmm_plating.forecast_recording import PlannedCurrent, final_states, forecast_recording, model_of, planned, recorded
 from hmm_plating.model_file import load_model_file, model_file_errors
 
@@ -25,7 +26,9 @@ def add_forecast(commands: Any) -> None:
         epilog="For example: hmm-plating forecast OUT.nc --model models/zinc.py --current=-1:60 --current=1:55 "
         "--output FORECAST.nc",
     )
-    forecast.add_argument("result", metavar="OUT.nc", help="result of hmm-plating filter --keep-checkpoint")
+    forecast.add_argument(
+        "result", metavar="RUN", help="OUT.nc of filter --keep-checkpoint, or RUN.zarr of filter --follow"
+    )
     forecast.add_argument("--model", required=True, metavar="FILE", help="the model file that it was filtered with")
     forecast.add_argument(
         "--current",
@@ -36,7 +39,7 @@ def add_forecast(commands: Any) -> None:
         help="current density in mA/cm², plating negative, and seconds that it lasts; repeated, one after another",
     )
     forecast.add_argument("--output", required=True, metavar="FORECAST.nc", help="forecast (netCDF)")
-    forecast.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
+    add_seed(forecast)
     forecast.set_defaults(run=_forecast)
 
 
@@ -60,16 +63,19 @@ def _forecast(options: argparse.Namespace) -> None:
     if output.absolute() == path.absolute():
         raise InputError(f"--output {output} is the result itself: name another file")
     check_folder(output.absolute().parent)
-    result = inference.load(path)
-    checkpoint = path.with_suffix(".checkpoint")
-    if not checkpoint.is_dir():
-        raise InputError(
-            f"{checkpoint} does not exist: filter again with --keep-checkpoint to forecast from the result"
-        )
+    if path.is_dir():
+        states, result = kept_states(path)
+    else:
+        result = inference.load(path)
+        checkpoint = path.with_suffix(".checkpoint")
+        if not checkpoint.is_dir():
+            raise InputError(
+                f"{checkpoint} does not exist: filter again with --keep-checkpoint to forecast from the result"
+            )
+        states = final_states(checkpoint, result)
     build = load_model_file(options.model)
     if Path(options.model).read_text(encoding="utf-8", errors="replace") != result.attrs.get("model_text"):
         raise InputError(f"model file {options.model} is not what {path} was filtered with: filter again with it")
-    states = final_states(checkpoint, result)
     with model_file_errors(options.model):
         drive = planned(recorded(result), options.current)
         found = forecast_recording(result, states, model_of(result, build), drive, seed=options.seed)

@@ -15,7 +15,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import drives
 from hmm_plating.inference import FilterState, ParticleFilter, concatenate, forecast
 from hmm_plating.inference.chains import chain_seed
-from hmm_plating.inference.checkpoint import saved_state
+from hmm_plating.inference.checkpoint import read_filter_state
 from hmm_plating.instrument import Drive
 from hmm_plating.model import PlatingModel
 from hmm_plating.model_file import ModelBuilder
@@ -41,15 +41,23 @@ def final_states(checkpoint: str | Path, result: arviz.InferenceData) -> list[Fi
     """
     if "filter_stats" not in result.groups():
         raise InputError("the result has no filter_stats: a forecast continues a result of `hmm-plating filter`")
+    states = chain_states(checkpoint, result["filter_stats"].sizes["chain"])
+    require_final(states, result, str(checkpoint))
+    return states
+
+
+def chain_states(checkpoint: str | Path, chains: int) -> list[FilterState]:
+    """State of each chain in the checkpoint of a run, or InputError."""
+    return [FilterState(**read_filter_state(Path(checkpoint) / f"chain-{chain}")[0]) for chain in range(chains)]
+
+
+def require_final(states: Sequence[FilterState], result: arviz.InferenceData, place: str) -> None:
+    """Raise InputError unless the states, found at `place`, are those after the last step of the result."""
     evidence = result["filter_stats"]["log_evidence_increment"].sum("time").values
     steps = result["filter_stats"].sizes["time"]
-    states = []
-    for chain, expected in enumerate(evidence):
-        state = FilterState(**saved_state(Path(checkpoint) / f"chain-{chain}")[0])
+    for state, expected in zip(states, evidence, strict=True):
         if state.step != steps or not np.isclose(state.log_evidence, expected, rtol=1e-9):
-            raise InputError(f"{checkpoint} is not the checkpoint of this result: filter again with --keep-checkpoint")
-        states.append(state)
-    return states
+            raise InputError(f"{place} is not the checkpoint of this result: filter again with --keep-checkpoint")
 
 
 def recorded(result: arviz.InferenceData) -> xr.Dataset:

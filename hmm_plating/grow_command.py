@@ -15,7 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hmm_plating import recording
 from hmm_plating.atomic_file import atomic_write, check_folder
-from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, integer, positive
+from hmm_plating.command_options import (
+    MILLIAMPERE_PER_SQUARE_CENTIMETRE,
+    add_model,
+    add_plating,
+    add_seed,
+    integer,
+    positive,
+)
 from hmm_plating.errors import InputError
 from hmm_plating.grow_surface import DEFAULT_PICTURES, grow_surface
 from hmm_plating.model_file import load_model_file, model_file_errors
@@ -35,7 +42,7 @@ def add_grow(commands: Any) -> None:
         description="Grow one surface from the bare crystal under a given current: nothing is observed or inferred. "
         "Writes pictures of it and the numbers that describe it over time as netCDF, in SI units.",
     )
-    grow.add_argument("--model", required=True, metavar="FILE", help="model file, e.g. models/zinc.py")
+    add_model(grow)
     grow.add_argument("--output", required=True, metavar="OUT.nc", help="growth (netCDF)")
     grow.add_argument(
         "--figure",
@@ -44,12 +51,8 @@ def add_grow(commands: Any) -> None:
         metavar="FILE",
         help="also draw it: a film strip (.png) or an animation (.gif); may be repeated",
     )
-    grow.add_argument("--seed", type=integer(0), default=0, help="random seed (default 0)")
-    grow.add_argument(
-        "--cycles", type=integer(0), default=0, help="plate/strip cycles before the last plating (default 0)"
-    )
-    grow.add_argument("--current", type=positive, default=1.0, metavar="MA", help="current density in mA/cm² (1)")
-    grow.add_argument("--plating-time", type=positive, default=60.0, metavar="S", help="seconds of plating (60)")
+    add_seed(grow)
+    add_plating(grow, cycles=0)
     grow.add_argument(
         "--stripping-time", type=positive, metavar="S", help=f"seconds of stripping in each cycle ({_STRIPPING_TIME:g})"
     )

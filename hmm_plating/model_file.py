@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -21,18 +23,20 @@ def load_model_file(path: str | Path) -> ModelBuilder:
     """Function `plating_model` of a model file; the file is executed, so it must be trusted like any program.
 
     Raises:
-        InputError: no such file, not Python, it raises while it loads, or it does not define `plating_model`.
+        InputError: no such file, not Python, anyone may write to it, it raises while it loads, or it does not define
+            `plating_model`.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"model file {path} does not exist; models/zinc.py is one to copy")
     if path.suffix != ".py":
         raise InputError(f"model file {path} is not a Python file (.py)")
+    text = _trusted_text(path)
     module = ModuleType(f"model_file_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # where dataclasses and pickle look for it
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+        exec(compile(text, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise _located(path, error, "while it was loaded") from error
     builder = getattr(module, "plating_model", None)
@@ -49,6 +53,17 @@ def load_model_file(path: str | Path) -> ModelBuilder:
         return model
 
     return build
+
+
+def _trusted_text(path: Path) -> bytes:
+    """The text of a file that not just anyone can change; permissions and text are those of one open file."""
+    with path.open("rb") as file:
+        if os.name == "posix" and os.fstat(file.fileno()).st_mode & stat.S_IWOTH:
+            raise InputError(
+                f"model file {path} is a program that every user of this computer may change, so it is not run: "
+                f"read it, then take that right away with chmod o-w {path}"
+            )
+        return file.read()
 
 
 @contextmanager

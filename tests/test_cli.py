@@ -75,7 +75,7 @@ def test_tells_its_version(run: Callable[..., Outcome]) -> None:
     assert output.startswith("hmm-plating 0.")
 
 
-@pytest.mark.parametrize("command", ["simulate", "grow", "filter", "forecast", "report"])
+@pytest.mark.parametrize("command", ["inspect", "simulate", "grow", "filter", "forecast", "report", "export"])
 def test_every_command_has_help(run: Callable[..., Outcome], command: str) -> None:
     code, output, error = run(command, "--help")
     assert (code, error) == (0, "")
@@ -340,8 +340,8 @@ def test_other_kinds_of_files_are_refused(run: Callable[..., Outcome], files: li
     text.write_text("time,f3,D3\n")
     (tmp_path / "folder.xlsx").mkdir()
     for path, message in (
-        (csv, "expected an Excel workbook"),
-        (text, "cannot be read"),
+        (csv, "no data below the header"),
+        (text, "no data below the header"),
         (tmp_path / "folder.xlsx", ""),
     ):
         with untouched(tmp_path):

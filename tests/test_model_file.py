@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -29,6 +30,24 @@ def test_builds_the_model_for_the_recording(small_model: Path) -> None:
 def test_the_shipped_model_file_loads() -> None:
     model = load_model_file(Path(__file__).parent.parent / "models" / "zinc.py")(RECORDING)
     assert model.metal.name == "zinc"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX systems")
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_that_everyone_may_change_is_not_run(tmp_path: Path, link: bool) -> None:
+    """Model files are code: who may write to one runs programs as the user."""
+    path = write(tmp_path, f"open({str(tmp_path / 'ran')!r}, 'w')")
+    path.chmod(0o666)
+    named = tmp_path / "linked.py" if link else path
+    if link:
+        named.symlink_to(path)
+    with pytest.raises(InputError, match=r"every user .* may change.*chmod o-w"):
+        load_model_file(named)
+    assert not (tmp_path / "ran").exists()
+    path.chmod(0o664)
+    with pytest.raises(InputError, match="does not define a function plating_model"):
+        load_model_file(named)
+    assert (tmp_path / "ran").exists()
 
 
 def test_an_edit_counts_at_once_and_leaves_nothing_beside_the_file(tmp_path: Path, small_model: Path) -> None:

@@ -68,6 +68,16 @@ print(json.dumps({
 """
 
 
+FROZEN = """
+import json
+print(json.dumps({
+    "rows": {" ".join(key): values for key, values in table.T.to_dict().items()},
+    "predicted": {name: value / NANOMETRE for name, value in sensitivity.posterior_deviation.items()},
+    "cautions": by_ratio.attrs["cautions"],
+}))
+"""
+
+
 def run(path: Path, facts: str) -> tuple[dict[str, Any], int]:
     """Execute a notebook; returns what the code `facts`, run after its last cell, prints as JSON, and its pictures."""
     notebook = nbformat.read(path, as_version=4)
@@ -129,6 +139,27 @@ def test_grow_a_dendrite():
     assert low["dendrite height [µm]"] < 2.5 < 12 < high["dendrite height [µm]"]
     assert high["solid fraction"] < 0.8 < low["solid fraction"]
     assert facts["autograd"] == pytest.approx(facts["differences"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_static_surface():
+    """Two methods agree on each number, widths are those predicted within a factor of 2, and the truth is in reach."""
+    facts, pictures = run(NOTEBOOKS / "04-static-surface.ipynb", FROZEN)
+    assert pictures == 2
+    rows = facts["rows"]
+    for name, one, other in (
+        ("mean_height", "SMC-ABC", "Hamiltonian Monte Carlo"),
+        ("root_mean_square_height", "SMC-ABC", "Hamiltonian Monte Carlo"),
+        ("thickness", "LFVI", "SMC-ABC"),
+        ("amplitude", "LFVI", "SMC-ABC"),
+    ):
+        first, second = rows[f"{name} {one}"], rows[f"{name} {other}"]
+        # some 30 independent draws of the one method and 100 of the other: 0.2 standard deviations, and three of these
+        assert abs(first["mean [nm]"] - second["mean [nm]"]) < 0.6 * second["sd [nm]"]
+        assert 0.6 < first["sd [nm]"] / second["sd [nm]"] < 1.7
+        assert abs(first["mean [nm]"] - first["truth [nm]"]) < 3 * first["sd [nm]"]
+        if name in facts["predicted"]:
+            assert 0.5 < first["sd [nm]"] / facts["predicted"][name] < 2
 
 
 @pytest.mark.slow

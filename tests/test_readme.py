@@ -17,6 +17,8 @@ SHORT = {
     "simulate": "--cycles 0 --plating-time 8 --sampling 2",
     "filter": "--particles 4 --chains 2",
     "report": "",
+    "export": "",
+    "inspect": "",
     "grow": "",
 }
 
@@ -59,12 +61,26 @@ def test_pictures_are_small():
 
 
 @pytest.mark.slow
+def test_commands_of_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    lines = re.findall(r"^    (hmm-plating .*)$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE)
+    commands = [shlex.split(line) for line in lines]
+    assert [words[1] for words in commands] == ["simulate", "inspect", "filter", "report", "report", "export"]
+    for words in commands:
+        assert cli.main([*words[1:], *SHORT[words[1]].split()]) == 0, words
+    said = capsys.readouterr().out
+    suggested = next(line.split() for line in said.splitlines() if line.startswith("  hmm-plating filter"))
+    assert {"recording/qcmd.xlsx", "recording/echem.xlsx"} < set(suggested)
+
+
+@pytest.mark.slow
 def test_commands_and_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(ROOT / "models")
     commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
     assert [words[:2] for words in commands] == [
-        ["hmm-plating", name] for name in ("simulate", "filter", *["report"] * 2, "grow")
+        ["hmm-plating", name] for name in ("simulate", "filter", *["report"] * 2, "export", "grow")
     ]
     for words in commands:
         assert cli.main([*words[1:], *SHORT[words[1]].split()]) == 0, words

@@ -16,8 +16,8 @@ _THIN = 1e-12  # share of a direction that is taken for none
 def solid_fraction(order_parameter: Tensor, interface_width: float, spacing: float, *, dimensions: int = 2) -> Tensor:
     """Sharp cell fractions of the surface ξ = ½ in a field ξ = ½[1 + tanh(2d/ℓ)], d the depth in the metal.
 
-    The profile is inverted to d, d/|∇d| is the distance to the surface to first order (in thin or small features,
-    where ξ does not reach 1, |∇d| differs from 1), and the cell is cut by the plane at that distance.
+    The profile is inverted to d. Over the length of its gradient, d is the distance to the surface to first order (in
+    thin or small features, where ξ does not reach 1, that length differs from 1); the plane there cuts the cell.
 
     Args:
         order_parameter: ξ (..., y, x), or (..., z, y, x) with dimensions=3, 1 in metal, 0 in liquid; x and z periodic;

@@ -20,6 +20,7 @@ from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.pmmh import PMMH
 from hmm_plating.inference.progress import progress_bar
 from hmm_plating.inference.resampling import effective_sample_size, multinomial, residual, stratified, systematic
+from hmm_plating.inference.sbi_bridge import from_sbi, to_sbi
 from hmm_plating.inference.score import log_evidence
 from hmm_plating.inference.secant_proposal import SecantProposal
 from hmm_plating.inference.smc2 import SMC2
@@ -53,6 +54,7 @@ __all__ = [
     "evidence_variance",
     "fixed_lag_smoothing",
     "forecast",
+    "from_sbi",
     "liu_west",
     "load",
     "log_evidence",
@@ -71,6 +73,7 @@ __all__ = [
     "stratified",
     "surviving_lineages",
     "systematic",
+    "to_sbi",
     "transition_log_density",
     "update",
 ]

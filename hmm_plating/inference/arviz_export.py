@@ -99,11 +99,12 @@ def to_inference_data(
     if time is not None and len(time) != len(records):
         raise InputError(f"the time coordinate has {len(time)} entries for {len(records)} steps")
     coordinates = {**(coords or {}), "time": np.arange(len(records)) if time is None else np.asarray(time)}
-    groups = {}
-    for group, leading in _LEADING.items():
-        variables = _stack([record.get(group, {}) for record in records], leading)
-        groups[group] = _dataset(variables, leading, dims or {}, coordinates)
-    return InferenceData(attrs=dict(attrs), **{name: data for name, data in groups.items() if data})  # type: ignore[arg-type]
+    stacked = {
+        group: (leading, _stack([record.get(group, {}) for record in records], leading))
+        for group, leading in _LEADING.items()
+    }
+    groups = {group: (leading, variables) for group, (leading, variables) in stacked.items() if variables}
+    return from_groups(groups, attrs=attrs, dims=dims, coords=coordinates)
 
 
 def from_groups(
@@ -111,7 +112,7 @@ def from_groups(
     *,
     attrs: Mapping[str, Any],
     dims: Mapping[str, Sequence[str]] | None = None,
-    coords: Mapping[str, Sequence[Any]] | None = None,
+    coords: Mapping[str, Any] | None = None,
 ) -> InferenceData:
     """{group: (names of the leading dimensions, {variable: array})} as InferenceData; `dims` names the others."""
     data = {

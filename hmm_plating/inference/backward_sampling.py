@@ -23,7 +23,7 @@ import torch
 from pyro import distributions as dist
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
 from hmm_plating.inference.filter_state import FilterState
 from hmm_plating.inference.particle_filter import ParticleFilter
@@ -78,8 +78,7 @@ def backward_sampling(
     Raises:
         InputError: see `ParticleFilter.update`; the step has no transition density, see the head of this file.
     """
-    if not isinstance(trajectories, int) or trajectories < 1:
-        raise InputError(f"backward_sampling: trajectories must be an integer ≥ 1, got {trajectories!r}")
+    require_integer("backward_sampling: trajectories", trajectories, 1)
     series = (observations, *inputs)
     total = require_length(series)
     state = particle_filter.init(*init_args, seed=seed)

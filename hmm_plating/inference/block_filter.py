@@ -17,7 +17,7 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.inference.parameter_prior import Parameters
 from hmm_plating.inference.program import Program
-from hmm_plating.inference.resampling import effective_sample_size
+from hmm_plating.inference.resampling import effective_sample_size, take
 from hmm_plating.inference.series import entry_at
 from hmm_plating.inference.weighting import Weighting, weigh
 
@@ -100,8 +100,7 @@ def take_blocks(state: BlockState, index: Tensor) -> BlockState:
     """The blocks at `index`, (B',)."""
     count = state.log_weights.shape[1]
     flat = (index[:, None] * count + torch.arange(count)).reshape(-1)
-    particles = {name: value[flat.to(value.device)] for name, value in state.particles.items()}
-    return BlockState(particles, state.log_weights[index], state.log_evidence[index])
+    return BlockState(take(state.particles, flat), state.log_weights[index], state.log_evidence[index])
 
 
 def choose_blocks(first: BlockState, second: BlockState, take_second: Tensor) -> BlockState:
@@ -160,6 +159,6 @@ def _advance(state: BlockState, weighting: Weighting) -> BlockState:
     if bool(few.any()):
         index = torch.where(few[:, None], systematic_rows(log_weights), torch.arange(count))
         flat = (index + count * torch.arange(blocks)[:, None]).reshape(-1)
-        particles = {name: value[flat.to(value.device)] for name, value in particles.items()}
+        particles = take(particles, flat)
         log_weights = torch.where(few[:, None], equal, log_weights)
     return BlockState(particles, log_weights, state.log_evidence + increment)

@@ -22,7 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.parameter_prior import ParameterPrior, Parameters
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
@@ -124,8 +124,7 @@ def simulation_based_calibration(
         InputError: too many failures (with the last one's message), or a posterior without one of the parameters.
     """
     for name, value in (("simulations", simulations), ("draws", draws)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"simulation_based_calibration: {name} must be an integer ≥ 1, got {value!r}")
+        require_integer(f"simulation_based_calibration: {name}", value, 1)
     if not 0 <= tolerated_failures < 1:
         raise InputError(
             f"simulation_based_calibration: tolerated_failures must be a part in [0, 1), got {tolerated_failures!r}"

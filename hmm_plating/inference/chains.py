@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import require_integer
 from hmm_plating.inference.arviz_export import InferenceData, concatenate
 from hmm_plating.inference.checkpoint import create_folder
 from hmm_plating.inference.filter_state import StepInfo
@@ -58,8 +58,7 @@ def run_chains(
     Raises:
         InputError: see `ParticleFilter.run`; fewer than one chain.
     """
-    if not isinstance(chains, int) or chains < 1:
-        raise InputError(f"chains must be an integer ≥ 1, got {chains!r}")
+    require_integer("chains", chains, 1)
     folder = None if checkpoint is None else Path(checkpoint)
     if folder is not None:
         create_folder(folder)

@@ -65,9 +65,7 @@ class Checkpoint:
 
     def create(self) -> None:
         """Make an empty folder, or raise InputError where a run is kept already."""
-        create_folder(self.folder)
-        if self.exists():
-            raise InputError(f"{self.folder} holds a checkpoint already: resume from it, remove it or choose another")
+        open_folder(self.folder, _STATE, resume=False)
 
     def save(self, state: FilterState, records: list[Record]) -> None:
         """Write the records that are new since the last call, then the state."""
@@ -102,7 +100,7 @@ class Checkpoint:
         Raises:
             InputError: the checkpoint is damaged, or one of another model, seed, setting or series.
         """
-        saved, description = saved_state(self.folder)
+        saved, description = read_filter_state(self.folder)
         if description["settings"] != self.settings:
             raise InputError(f"{self.folder} is the checkpoint of another model, seed, number of particles or setting")
         step, self.pieces, attributes = saved["step"], description["pieces"], description["attributes"]
@@ -127,7 +125,7 @@ class Checkpoint:
         return self.folder / _STATE
 
 
-def saved_state(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_filter_state(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The entries of the `FilterState` that a checkpoint keeps, and what it says of itself.
 
     Raises:
@@ -144,6 +142,38 @@ def saved_state(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[st
         raise InputError(f"{path} is not a checkpoint of a particle filter, or damaged") from error
     particles = {name.removeprefix("particles/"): torch.from_numpy(array) for name, array in arrays.items()}
     return entries | {"particles": particles}, description
+
+
+def open_folder(folder: Path | None, pattern: str, resume: bool) -> list[Path]:
+    """The files of a run that is kept in a folder, by name; the folder is made where it is missing.
+
+    Args:
+        folder: None keeps nothing.
+        pattern: what the names of a run's files are like, as in `Path.glob`.
+        resume: whether a run may be there.
+
+    Raises:
+        InputError: `resume` without a folder, a run in it without `resume`, or it cannot be written into.
+    """
+    require_place(folder, resume)
+    if folder is None:
+        return []
+    create_folder(folder)
+    files = sorted(folder.glob(pattern))
+    if files and not resume:
+        raise occupied(folder)
+    return files
+
+
+def require_place(checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
+    """Raise InputError where a run is to be resumed from nowhere."""
+    if resume and checkpoint is None:
+        raise InputError("resume needs the place of the checkpoint: pass checkpoint=…")
+
+
+def occupied(path: str | os.PathLike[str]) -> InputError:
+    """The error of a run that would be written over another one."""
+    return InputError(f"{os.fspath(path)} holds a checkpoint already: resume from it, remove it or choose another")
 
 
 def create_folder(folder: Path) -> None:

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import require_integer
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
 from hmm_plating.inference.filter_state import FilterState, StepInfo
 from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.random_stream import random_stream
+from hmm_plating.inference.resampling import take
 from hmm_plating.inference.series import entry_at, require_length
 
 
@@ -48,7 +49,7 @@ class LagWindow(NamedTuple):
         for ancestors in reversed(self.ancestors[len(self.ancestors) - age :]):
             index = ancestors if index is None else ancestors[index]
         state = self.states[len(self.states) - 1 - age]
-        return state if index is None else {name: value[index.to(value.device)] for name, value in state.items()}
+        return state if index is None else take(state, index)
 
 
 def fixed_lag_smoothing(
@@ -71,8 +72,7 @@ def fixed_lag_smoothing(
     Raises:
         InputError: see `ParticleFilter.update`; a lag below 0; series of different lengths.
     """
-    if not isinstance(lag, int) or lag < 0:
-        raise InputError(f"fixed_lag_smoothing: lag must be an integer ≥ 0, got {lag!r}")
+    require_integer("fixed_lag_smoothing: lag", lag, 0)
     series = (observations, *inputs)
     total = require_length(series)
     state, window = particle_filter.init(*init_args, seed=seed), LagWindow()
@@ -103,4 +103,4 @@ def _draws(particle_filter: ParticleFilter, state: FilterState, smoothed: dict[s
         with random_stream(state.random_state):
             torch.default_generator.manual_seed(int(torch.randint(2**62, ())))
             index = particle_filter.resampling(state.log_weights, len(index))
-    return {name: value[index.to(value.device)].cpu().numpy() for name, value in smoothed.items()}
+    return {name: value.cpu().numpy() for name, value in take(smoothed, index).items()}

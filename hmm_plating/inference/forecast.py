@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, to_inference_data
 from hmm_plating.inference.filter_state import FilterState
 from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.program import Program
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
-from hmm_plating.inference.resampling import systematic
+from hmm_plating.inference.resampling import systematic, take
 from hmm_plating.inference.series import entry_at, series_length
 
 
@@ -62,8 +62,7 @@ def forecast(
     """
     count = particle_filter.particles if draws is None else draws
     for name, value in (("steps", steps), ("draws", count)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"forecast: {name} must be an integer ≥ 1, got {value!r}")
+        require_integer(f"forecast: {name}", value, 1)
     for position, series in enumerate(inputs):
         if series_length(series) < steps:
             raise InputError(
@@ -73,7 +72,7 @@ def forecast(
     records = []
     with torch.no_grad(), random_stream(initial_random_state(seed)):
         index = systematic(state.log_weights, count)
-        particles = {name: value[index.to(value.device)] for name, value in state.particles.items()}
+        particles = take(state.particles, index)
         for t in range(steps):
             where = f"forecast, step {t + 1}"
             args = (observation, *(entry_at(series, t) for series in inputs))

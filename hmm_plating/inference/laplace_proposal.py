@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.program import Program, Site, log_density
 from hmm_plating.inference.standard_noise import StandardNoise, at_mean, whitened_location
 
@@ -60,8 +60,7 @@ class LaplaceProposal:
     defensive: float = 0.05
 
     def __post_init__(self) -> None:
-        if not isinstance(self.newton_steps, int) or self.newton_steps < 1:
-            raise InputError(f"LaplaceProposal: newton_steps must be an integer ≥ 1, got {self.newton_steps!r}")
+        require_integer("LaplaceProposal: newton_steps", self.newton_steps, 1)
         if not 0 <= self.defensive < 1:
             raise InputError(f"LaplaceProposal: defensive must be in [0, 1), got {self.defensive!r}")
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.block_filter import ModelOfParameters
+from hmm_plating.inference.covariance import jittered_cholesky
 from hmm_plating.inference.parameter_prior import ParameterPrior, Parameters
 from hmm_plating.inference.particle_filter import ParticleFilter
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
@@ -68,7 +69,7 @@ class LiuWestModel:
         mean = position.mean(0)
         centred = position - mean
         covariance = centred.T @ centred / len(position)
-        factor = torch.linalg.cholesky(covariance + 1e-12 * (1 + covariance.diagonal()).diag())
+        factor = jittered_cholesky(covariance, 1e-12)
         position = mean + keep * centred + math.sqrt(1 - keep**2) * torch.randn_like(position) @ factor.T
         self.model(self._parameters(position)).step(state, *args)
         state[KEY] = position

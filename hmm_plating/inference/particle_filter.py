@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, Record, step_record, to_inference_data
-from hmm_plating.inference.checkpoint import Checkpoint
+from hmm_plating.inference.checkpoint import Checkpoint, require_place
 from hmm_plating.inference.filter_state import FilterState, StepInfo
 from hmm_plating.inference.look_ahead import look_ahead
 from hmm_plating.inference.prediction import failure, observed_values, predictive, withheld
@@ -80,9 +80,8 @@ class ParticleFilter:
         least = {"particles": 1, "max_plate_nesting": 0, "predictive_draws": 0, "posterior_draws": 0}
         for name, minimum in least.items():
             value = getattr(self, name)
-            by_default = name == "posterior_draws" and value is None
-            if not by_default and (not isinstance(value, int) or value < minimum):
-                raise InputError(f"ParticleFilter: {name} must be an integer ≥ {minimum}, got {value!r}")
+            if value is not None or name != "posterior_draws":
+                require_integer(f"ParticleFilter: {name}", value, minimum)
         if not 0 <= self.ess_threshold <= 1:
             raise InputError(f"ParticleFilter: ess_threshold must be between 0 and 1, got {self.ess_threshold!r}")
         for role, program in (("model", self.model), ("guide", self.guide)):
@@ -190,6 +189,7 @@ class ParticleFilter:
         total = require_length(series)
         if checkpoint_interval < 1:
             raise InputError(f"run: checkpoint_interval must be at least 1, got {checkpoint_interval}")
+        require_place(checkpoint, resume)
         state = self.init(*init_args, seed=seed)
         initial_log_evidence = state.log_evidence
         records: list[Record] = []

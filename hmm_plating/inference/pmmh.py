@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.block_filter import ModelOfParameters, run_blocks
+from hmm_plating.inference.covariance import jittered_cholesky
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.parameter_prior import ParameterPrior
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
@@ -79,9 +80,7 @@ class PMMH:
 
     def __post_init__(self) -> None:
         for name, minimum in (("particles", 1), ("chains", 1), ("warmup", 0), ("max_plate_nesting", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < minimum:
-                raise InputError(f"PMMH: {name} must be an integer ≥ {minimum}, got {value!r}")
+            require_integer(f"PMMH: {name}", getattr(self, name), minimum)
         if not 0 < self.target_acceptance < 1:
             raise InputError(f"PMMH: target_acceptance must be between 0 and 1, got {self.target_acceptance!r}")
 
@@ -119,7 +118,7 @@ class PMMH:
     ) -> tuple[PMMHState, Tensor, Tensor]:
         """One proposal per chain: the new state, which were accepted, and with what probability, (chains,) each."""
         with torch.no_grad(), random_stream(state.random_state):
-            factor = torch.linalg.cholesky(_regular(state.covariance))
+            factor = jittered_cholesky(state.covariance)
             proposed = state.position + state.log_scale.exp() * torch.randn_like(state.position) @ factor.T
             log_prior, log_evidence = self._density(proposed, series, init_args)
             change = log_prior + log_evidence - state.log_prior - state.log_evidence
@@ -177,12 +176,11 @@ class PMMH:
         Raises:
             InputError: see `init`; a checkpoint of something else.
         """
-        if not isinstance(draws, int) or draws < 1:
-            raise InputError(f"PMMH: draws must be an integer ≥ 1, got {draws!r}")
+        require_integer("PMMH: draws", draws, 1)
         series = (observations, *inputs)
         total = self.warmup + draws
         identity = "" if checkpoint is None else fingerprint(self, series, seed, tuple(init_args))
-        saved = None if checkpoint is None else saved_state(checkpoint, identity, resume)
+        saved = saved_state(checkpoint, identity, resume)
         history: list[tuple[Tensor, ...]] = []  # position, log prior, log evidence, accepted, probability
         if saved is not None:
             state = PMMHState(**saved["state"])._replace(iteration=int(saved["state"]["iteration"]))
@@ -240,8 +238,3 @@ class PMMH:
                 "seed": seed,
             },
         )
-
-
-def _regular(covariance: Tensor) -> Tensor:
-    """The covariance with a little on its diagonal: all chains may stand at one point."""
-    return covariance + 1e-9 * (1 + covariance.diagonal()).diag()

@@ -13,14 +13,19 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 
 
+def require_seed(seed: object) -> None:
+    """Raise InputError unless the seed is an integer ≥ 0."""
+    if not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be a non-negative integer, got {seed!r}")
+
+
 def initial_random_state(seed: int) -> Tensor:
     """State of torch's generator for a seed.
 
     Raises:
         InputError: not an integer ≥ 0.
     """
-    if not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed must be a non-negative integer, got {seed!r}")
+    require_seed(seed)
     return torch.Generator().manual_seed(seed).get_state()
 
 

@@ -39,6 +39,17 @@ def effective_sample_size(log_weights: Tensor) -> Tensor:
     return torch.exp(2 * torch.logsumexp(log_weights, -1) - torch.logsumexp(2 * log_weights, -1))
 
 
+def thinned(
+    log_weights: Tensor, count: int, resampling: Resampling, *, generator: Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """At most `count` particles of positive weight that stand for all: their indices, and log weights of their own."""
+    kept = log_weights.isfinite().nonzero()[:, 0]
+    if len(kept) <= count:
+        return kept, log_weights[kept]
+    kept, copies = resampling(log_weights, count, generator=generator).unique(return_counts=True)
+    return kept, copies.double().log()
+
+
 def systematic(log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """One uniform, `count` equally spaced points: every particle gets ⌊N W⌋ or ⌈N W⌉ offspring."""
     scaled = _cumulative(log_weights, count)

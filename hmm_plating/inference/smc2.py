@@ -22,7 +22,7 @@ import torch
 from pyro import distributions as dist
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.block_filter import (
     BlockState,
@@ -33,6 +33,7 @@ from hmm_plating.inference.block_filter import (
     take_blocks,
     update_blocks,
 )
+from hmm_plating.inference.covariance import jittered_cholesky, weighted_covariance
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.parameter_prior import ParameterPrior
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
@@ -113,9 +114,7 @@ class SMC2:
     def __post_init__(self) -> None:
         minima = {"parameter_particles": 2, "particles": 1, "moves": 1, "most_particles": 1, "max_plate_nesting": 0}
         for name, minimum in minima.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < minimum:
-                raise InputError(f"SMC2: {name} must be an integer ≥ {minimum}, got {value!r}")
+            require_integer(f"SMC2: {name}", getattr(self, name), minimum)
         for name in ("ess_threshold", "lowest_acceptance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"SMC2: {name} must be between 0 and 1, got {getattr(self, name)!r}")
@@ -191,7 +190,7 @@ class SMC2:
         series = (observations, *inputs)
         total = require_length(series)
         identity = "" if checkpoint is None else fingerprint(self, series, seed, tuple(init_args))
-        saved = None if checkpoint is None else saved_state(checkpoint, identity, resume)
+        saved = saved_state(checkpoint, identity, resume)
         records: list[SMC2Info] = []
         if saved is not None:
             state, records = _restore(saved)
@@ -272,9 +271,7 @@ def _fitted(position: Tensor, log_weights: Tensor) -> Any:
     """The proposal: Student's distribution with mean and covariance of the weighted particles as centre and scale."""
     weights = log_weights.exp()
     centre = weights @ position
-    centred = position - centre
-    covariance = (weights[:, None] * centred).T @ centred
-    scale = torch.linalg.cholesky(covariance + 1e-9 * (1 + covariance.diagonal()).diag())
+    scale = jittered_cholesky(weighted_covariance(position, weights))
     degrees = torch.tensor(PROPOSAL_DEGREES_OF_FREEDOM, dtype=torch.float64)
     return dist.MultivariateStudentT(degrees, centre, scale)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hmm_plating.atomic_file import check_folder
 from hmm_plating.errors import InputError
-from hmm_plating.inference.checkpoint import read_arrays, write_arrays
+from hmm_plating.inference.checkpoint import occupied, read_arrays, require_place, write_arrays
 
 
 def save_state(path: str | os.PathLike[str], identity: str, entries: Mapping[str, Any]) -> None:
@@ -23,17 +23,21 @@ def save_state(path: str | os.PathLike[str], identity: str, entries: Mapping[str
     write_arrays(path, {"identity": np.array(identity), **_flat(entries, "entry")})
 
 
-def saved_state(path: str | os.PathLike[str], identity: str, resume: bool) -> dict[str, Any] | None:
+def saved_state(path: str | os.PathLike[str] | None, identity: str, resume: bool) -> dict[str, Any] | None:
     """What `save_state` wrote, mappings of tensors, numbers as tensors without dimensions; None where there is no file.
 
     Raises:
-        InputError: there is a file and `resume` is false; it is damaged, or of a computation with another identity.
+        InputError: `resume` without a path; there is a file and `resume` is false; it is damaged, or of a computation
+            with another identity.
     """
+    require_place(path, resume)
+    if path is None:
+        return None
     if not os.path.exists(path):
         check_folder(Path(path).absolute().parent)
         return None
     if not resume:
-        raise InputError(f"{os.fspath(path)} holds a checkpoint already: resume from it, remove it or choose another")
+        raise occupied(path)
     arrays = read_arrays(path)
     if str(arrays.pop("identity", "")) != identity:
         raise InputError(

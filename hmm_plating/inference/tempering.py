@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.program import Program
 from hmm_plating.inference.resampling import Resampling, effective_sample_size, take
 from hmm_plating.inference.standard_noise import StandardNoise
@@ -48,8 +48,7 @@ class Tempering:
         if not 0 < self.target < 1:
             raise InputError(f"Tempering: target must be in (0, 1), got {self.target!r}")
         for name in ("moves", "stages"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise InputError(f"Tempering: {name} must be an integer ≥ 1, got {getattr(self, name)!r}")
+            require_integer(f"Tempering: {name}", getattr(self, name), 1)
 
 
 class Tempered(NamedTuple):

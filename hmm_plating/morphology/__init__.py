@@ -27,6 +27,7 @@ from hmm_plating.morphology.neural_field import NeuralField
 from hmm_plating.morphology.random_surface import (
     gaussian_heights,
     gaussian_surface,
+    neural_surface,
     nucleated_surface,
 )
 from hmm_plating.morphology.summary import SurfaceDescriptors, describe_surface
@@ -49,6 +50,7 @@ __all__ = [
     "gaussian_surface",
     "kurtosis",
     "maximum_peak_height",
+    "neural_surface",
     "nucleated_surface",
     "nuclei",
     "poisson_sites",

@@ -82,7 +82,16 @@ class NeuralField:
         return torch.sigmoid(4 * self.distance(weights) / self.interface_width)
 
     def distance(self, weights: Tensor) -> Tensor:
-        """Level-set function d [m], positive in metal (..., [z,] y, x); a distance where |∇d| = 1, as at first."""
+        """Level-set function d [m], positive in metal (..., [z,] y, x); a distance where its gradient has length 1."""
+        return self.thickness - self.height(weights) + self.amplitude * self.displacement(weights)
+
+    def height(self, like: Tensor) -> Tensor:
+        """y of the centres of all rows [m] (rows, 1), of the dtype and device of `like`."""
+        rows = torch.arange(self.shape[-2], dtype=like.dtype, device=like.device)
+        return (rows + 0.5)[:, None] * self.spacing
+
+    def displacement(self, weights: Tensor) -> Tensor:
+        """u of order 1 (..., [z,] y, x) of weights (..., weight_count)."""
         if weights.shape[-1:] != (self.weight_count,):
             raise InputError(f"weights must be (..., {self.weight_count}), got {tuple(weights.shape)}")
         values, start = self._features(weights), 0
@@ -94,8 +103,7 @@ class NeuralField:
             if number < len(self.hidden):
                 values = torch.sin(values)
             start = end + columns
-        y = (torch.arange(self.shape[-2], dtype=weights.dtype, device=weights.device) + 0.5)[:, None] * self.spacing
-        return self.thickness - y + self.amplitude * values[..., 0].unflatten(-1, self.shape)
+        return values[..., 0].unflatten(-1, self.shape)
 
     def _layers(self) -> list[tuple[int, int]]:
         """Inputs and outputs of each layer."""

@@ -1,4 +1,4 @@
-"""Random surfaces as Pyro programs: Gaussian heights of a given spectrum, and nuclei.
+"""Random surfaces as Pyro programs: Gaussian heights of a given spectrum, nuclei, and neural fields.
 
     h = ⟨h⟩ + F⁻¹[√S F[z]],    z ~ N(0, 1) at every height,    S ∝ F[C],    C(r) = Sq² exp(−(r/L)^{2H})
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.morphology.neural_field import NeuralField
 from hmm_plating.morphology.surfaces import film, nuclei
 
 Parameter = dist.TorchDistribution | Tensor | float
@@ -154,6 +155,34 @@ def nucleated_surface(
         spacing,
         across,
     )
+
+
+def neural_surface(
+    parameters: Mapping[str, Parameter],
+    shape: tuple[int, ...],
+    interface_width: float,
+    spacing: float,
+    harmonics: int = 4,
+    hidden: tuple[int, ...] = (24, 24),
+) -> Tensor:
+    """Pyro program: order parameter ξ of a random `NeuralField`, overhangs included, (..., y, x) or (..., z, y, x).
+
+    Sites: those of `thickness` and `amplitude` [m] that are given as distributions (a number or tensor fixes one), and
+    `surface_weights`.
+
+    Args:
+        parameters: distributions, numbers, or tensors that broadcast with the plates around.
+        shape, interface_width, spacing, harmonics, hidden: as in `NeuralField`.
+
+    Raises:
+        InputError: unknown or missing parameters, and as `NeuralField`.
+    """
+    values = _sample_parameters(parameters, ("thickness", "amplitude"), {})
+    field = NeuralField(shape, spacing, interface_width, spacing, spacing, harmonics, hidden)  # u is all that is used
+    weights = pyro.sample("surface_weights", _standard_normal().expand([field.weight_count]).to_event(1))
+    per_cell = (..., *(None,) * len(shape))
+    moved = values["amplitude"][per_cell] * field.displacement(weights)
+    return torch.sigmoid(4 * (values["thickness"][per_cell] - field.height(weights) + moved) / interface_width)
 
 
 def _sample_parameters(

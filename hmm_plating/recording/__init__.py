@@ -3,17 +3,22 @@
 from hmm_plating.recording.air import Viscosity, viscosity_from_air
 from hmm_plating.recording.clock import Clock, estimate_clock_offset
 from hmm_plating.recording.dataset import require_electrochemistry, validate
-from hmm_plating.recording.resample import resample
+from hmm_plating.recording.formats import Hints
+from hmm_plating.recording.growing_recording import GrowingRecording
+from hmm_plating.recording.read import read
+from hmm_plating.recording.resample import first_steps, resample
 from hmm_plating.recording.segments import Segment, segments
-from hmm_plating.recording.workbooks import read
 from hmm_plating.recording.write import Files, write
 
 __all__ = [
     "Clock",
     "Files",
+    "GrowingRecording",
+    "Hints",
     "Segment",
     "Viscosity",
     "estimate_clock_offset",
+    "first_steps",
     "read",
     "require_electrochemistry",
     "resample",

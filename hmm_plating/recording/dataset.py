@@ -14,8 +14,9 @@ Variables (name: dims [unit]):
     air_to_liquid_dissipation_shift: overtone [1]
 
 Only the first two are always there. The three electrochemical ones come together or not at all; a step that needs them
-calls `require_electrochemistry`. Attributes: fundamental_frequency [Hz], area [m²], instrument, source, assumptions.
-A value that was not measured is NaN.
+calls `require_electrochemistry`. Attributes: fundamental_frequency [Hz], area [m²], instrument, source, assumptions
+and, where a file may be damaged or incomplete, warnings. A value that was not measured is NaN: all of
+dissipation_shift, if the instrument measures none. Where a file has shifts only, there are no reference values.
 """
 
 from __future__ import annotations

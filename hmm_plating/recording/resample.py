@@ -19,7 +19,9 @@ from scipy.integrate import cumulative_trapezoid
 
 from hmm_plating.errors import InputError
 from hmm_plating.recording.dataset import CHANNELS, validate
+from hmm_plating.recording.first_part import NotYet
 
+UNMEASURED_NOISE = 1.0  # stated for a channel that was measured at no overtone
 NORMAL_MEDIAN_DEVIATION = 1.4826  # standard deviation of a normal variable per median absolute deviation
 
 
@@ -34,35 +36,53 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
 
     The second sees noise that is correlated over a few samples. Longer bins than half of one would see the signal's own
     curvature: with 2 s on zinc that is 0.7 Hz in Δf_n/n, all overtones alike, where the noise is 0.2 to 0.8 Hz.
+    Of a channel that was measured at no overtone both are stated as 1: nothing is compared with them.
+
+    Of a recording with a `first_part`, sampling and noise are those of that part, and the steps end before the first
+    one that a later sample could change.
 
     Raises:
         InputError: not a recording; interval not positive, shorter than the sampling or longer than the recording.
     """
     validate(dataset)
     time = dataset["time"].values
-    sampling = float(np.median(np.diff(time))) if len(time) > 1 else math.nan
+    first_part = dataset.attrs.get("first_part")
+    early = time <= time[0] + (math.inf if first_part is None else first_part)
+    sampling = float(np.median(np.diff(time[early]))) if early.sum() > 1 else math.nan
     _check_interval(interval, time, sampling)
-    count = math.floor((time[-1] - time[0]) / interval * (1 + 1e-12))
-    edges = time[0] + interval * np.arange(count + 1)
-    half_edges = time[0] + interval / 2 * np.arange(2 * count + 1)
     delay = dataset["sampling_delay"].values if "sampling_delay" in dataset else np.zeros(dataset.sizes["overtone"])
-    longest_gap = max(interval / 2, 1.5 * sampling)
+    longest_gap, longest_lead = max(interval / 2, 1.5 * sampling), 1.5 * sampling
+    raw = {channel: dataset[channel].transpose("time", "overtone").values for channel in CHANNELS}
+    edges = _edges(time, interval)
+    if first_part is not None:
+        longest_lead_out = 0.0
+        decided = min(
+            _decided_until(time - lag, column, longest_gap)
+            for values in raw.values()
+            for column, lag in zip(values.T, delay, strict=True)
+        )
+        edges = edges[: 1 + np.searchsorted(edges[1:], min(decided, time[-1]), side="right")]
+    else:
+        longest_lead_out = longest_lead
+    half_edges = _edges(time[early], interval, halves=2)
 
     result = dataset.drop_dims("time").assign_coords(time=0.5 * (edges[:-1] + edges[1:]))
-    for channel in CHANNELS:
-        raw = dataset[channel].transpose("time", "overtone").values
-        binned = np.empty((count, len(delay)))
+    for channel, values in raw.items():
+        binned = np.empty((len(edges) - 1, len(delay)))
         white, correlated = np.empty(len(delay)), np.full(len(delay), np.nan)
-        for index, (values, lag) in enumerate(zip(raw.T, delay, strict=True)):
-            known = np.isfinite(values)
-            covered = _covered(time[known] - lag, edges, longest_gap, 1.5 * sampling)
-            binned[:, index] = np.where(covered, _bin_means(time - lag, values, edges), np.nan)
-            white[index] = noise(time, values) * math.sqrt(sampling / interval)
+        for index, (column, lag) in enumerate(zip(values.T, delay, strict=True)):
+            known = np.isfinite(column)
+            covered = _covered(time[known] - lag, edges, longest_gap, longest_lead, longest_lead_out)
+            binned[:, index] = np.where(covered, _bin_means(time - lag, column, edges), np.nan)
+            white[index] = noise(time[early], column[early]) * math.sqrt(sampling / interval)
             if interval / 2 > sampling:
-                halves = _bin_means(time - lag, values, half_edges)
-                halves[~_covered(time[known] - lag, half_edges, longest_gap, 1.5 * sampling)] = np.nan
+                halves = _bin_means(time[early] - lag, column[early], half_edges)
+                moments = time[known & early] - lag
+                halves[~_covered(moments, half_edges, longest_gap, longest_lead, longest_lead)] = np.nan
                 correlated[index] = noise(half_edges[1:], halves) / math.sqrt(2)
         result[channel] = ("time", "overtone"), binned
+        if not np.isfinite(values[early]).any():  # an instrument without dissipation: nothing is compared with this
+            white[:] = correlated[:] = UNMEASURED_NOISE
         result[f"{channel}_white_noise"] = "overtone", white
         result[f"{channel}_noise"] = "overtone", np.fmax(white, correlated)
     if "charge_density" in dataset:
@@ -71,6 +91,34 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
         result["current_density"] = "time", np.diff(charge, prepend=0.0) / interval
         result["potential"] = "time", _bin_means(time, dataset["potential"].values, edges)
     return result.assign_attrs(interval=interval)
+
+
+def first_steps(resampled: xr.Dataset) -> xr.Dataset:
+    """The steps of the recording's first part, at least one; all of a recording without one.
+
+    Raises:
+        NotYet: they are not all there.
+    """
+    if "first_part" not in resampled.attrs:
+        return resampled
+    count = max(1, math.floor(resampled.attrs["first_part"] / resampled.attrs["interval"]))
+    if resampled.sizes["time"] < count:
+        raise NotYet(f"{resampled.attrs['source']}: {resampled.sizes['time']} of {count} steps of the first part")
+    return resampled.isel(time=slice(0, count))
+
+
+def _edges(time: np.ndarray, interval: float, halves: int = 1) -> np.ndarray:
+    """Of the bins, or their halves, that the samples fill."""
+    count = math.floor((time[-1] - time[0]) / interval * (1 + 1e-12))
+    return time[0] + interval / halves * np.arange(halves * count + 1)
+
+
+def _decided_until(time: np.ndarray, values: np.ndarray, longest_gap: float) -> float:
+    """Up to when no later sample changes a mean: the last known one, or the last of all when it is too far behind."""
+    known = np.flatnonzero(np.isfinite(values))
+    if len(known) == 0 or time[-1] - time[known[-1]] > longest_gap:
+        return float(time[-1])
+    return float(time[known[-1]])
 
 
 def noise(time: np.ndarray, values: np.ndarray) -> float:
@@ -111,13 +159,15 @@ def _bin_means(time: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.nd
     return np.diff(integral[np.searchsorted(grid, edges)]) / np.diff(edges)
 
 
-def _covered(time: np.ndarray, edges: np.ndarray, longest_gap: float, longest_lead: float) -> np.ndarray:
-    """Which bins the samples at `time` determine, shape (bins,)."""
+def _covered(
+    time: np.ndarray, edges: np.ndarray, longest_gap: float, longest_lead: float, longest_lead_out: float
+) -> np.ndarray:
+    """Which bins the samples at `time` determine, shape (bins,); a bin may reach beyond them by the two leads."""
     if len(time) == 0:
         return np.zeros(len(edges) - 1, dtype=bool)
     start, stop = edges[:-1], edges[1:]
     position = np.searchsorted(time, edges)
-    covered = (np.diff(position) > 0) & (start >= time[0] - longest_lead) & (stop <= time[-1] + longest_lead)
+    covered = (np.diff(position) > 0) & (start >= time[0] - longest_lead) & (stop <= time[-1] + longest_lead_out)
     for gap in np.flatnonzero(np.diff(time) > longest_gap):
         covered &= (stop <= time[gap]) | (start >= time[gap + 1])
     return covered

@@ -1,4 +1,4 @@
-"""A recording as the three workbooks that `workbooks.read` reads, each put in place whole or not at all."""
+"""A recording as files that `read` reads, each put in place whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,32 +12,42 @@ import xarray as xr
 from hmm_plating.atomic_file import atomic_write
 from hmm_plating.errors import InputError
 from hmm_plating.recording.dataset import validate
-from hmm_plating.recording.workbooks import DISSIPATION_UNIT
+from hmm_plating.recording.formats.overtones import PPM
+from hmm_plating.recording.store import NETCDF, ZARR, save
 
 
 class Files(NamedTuple):
-    """Paths of the written workbooks; None where the recording has no such data."""
+    """Paths of the written files; None where the recording has no such data, or is in one file."""
 
     qcmd: Path
     electrochemistry: Path | None
     air: Path | None
 
 
-def write(dataset: xr.Dataset, folder: str | Path) -> Files:
-    """Write qcmd.xlsx and, where the recording has the data, echem.xlsx and quartz_in_air.xlsx into an existing folder.
+def write(dataset: xr.Dataset, path: str | Path) -> Files:
+    """Write a recording as netCDF (a path that ends in .nc), as zarr (.zarr), or as workbooks into an existing folder.
 
-    Absolute values are the recording's shifts on its `reference_frequency` and `reference_dissipation`; the
-    potentiostat's file has the QCM's samples, on its own clock where the recording states a `clock_offset`. Files of
-    these names are replaced.
+    The first two hold it whole. The workbooks are qcmd.xlsx and, where the recording has the data, echem.xlsx and
+    quartz_in_air.xlsx: absolute values are the recording's shifts on its `reference_frequency` and
+    `reference_dissipation`; the potentiostat's file has the QCM's samples, on its own clock where the recording states
+    a `clock_offset`. Files of these names are replaced.
 
     Raises:
-        InputError: not a recording, no reference values, or the folder is missing or cannot be written.
+        InputError: not a recording, no reference values for the workbooks, or the folder is missing or cannot be
+            written.
     """
     validate(dataset)
+    path = Path(path)
+    if path.suffix in (NETCDF, ZARR):
+        save(dataset, path)
+        return Files(path, None, None)
+    return _write_workbooks(dataset, path)
+
+
+def _write_workbooks(dataset: xr.Dataset, folder: Path) -> Files:
     for name in ("reference_frequency", "reference_dissipation"):
         if name not in dataset:
             raise InputError(f"a recording needs the variable {name!r} to be written as absolute values")
-    folder = Path(folder)
     frequency = (dataset["frequency_shift"] + dataset["reference_frequency"]).transpose("time", "overtone").values
     dissipation = (dataset["dissipation_shift"] + dataset["reference_dissipation"]).transpose("time", "overtone").values
     overtones = dataset["overtone"].values
@@ -45,7 +55,7 @@ def write(dataset: xr.Dataset, folder: str | Path) -> Files:
     columns: dict[str, np.ndarray] = {"time": dataset["time"].values}
     for index, overtone in enumerate(overtones):
         columns[f"f{overtone}"] = frequency[:, index]
-        columns[f"D{overtone}"] = dissipation[:, index] / DISSIPATION_UNIT
+        columns[f"D{overtone}"] = dissipation[:, index] / PPM
     qcmd = _write_workbook(columns, folder / "qcmd.xlsx")
 
     electrochemistry = air = None
@@ -64,7 +74,7 @@ def write(dataset: xr.Dataset, folder: str | Path) -> Files:
         columns = {}
         for index, overtone in enumerate(overtones):
             columns[f"f{overtone}_1 (Hz)"] = frequency_in_air.values[[index]]
-            columns[f"D{overtone}_1 (ppm)"] = dissipation_in_air.values[[index]] / DISSIPATION_UNIT
+            columns[f"D{overtone}_1 (ppm)"] = dissipation_in_air.values[[index]] / PPM
         air = _write_workbook(columns, folder / "quartz_in_air.xlsx")
     return Files(qcmd, electrochemistry, air)
 

@@ -11,7 +11,7 @@ from state_space_models import LinearGaussian
 from two_parameters import Autoregression, prior, simulate
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference import PMMH, SMC2, SMCABC, ParticleFilter, forecast, load, save
+from hmm_plating.inference import LFVI, PMMH, SMC2, SMCABC, ParticleFilter, forecast, load, save
 from hmm_plating.inference.arviz_export import to_inference_data
 
 
@@ -87,8 +87,11 @@ def results():
     yield SMC2(Autoregression, prior, 12, 4).run(y)
     method = SMCABC(dist.Normal(0.0, 1.0), lambda theta: theta[:, None] + torch.randn(len(theta), 1), populations=2)
     yield method.run(torch.tensor([0.5]), simulations=200)
+    variational = LFVI((dist.Normal(0.0, 1.0), method.simulator), rounds=1, ratio_steps=20, guide_steps=20, draws=20)
+    yield variational.run(torch.tensor([0.5]), simulations=200)
 
 
+@pytest.mark.filterwarnings("ignore:LFVI", "error:.*InferenceData scheme")
 def test_results_of_every_algorithm_are_read_again(tmp_path):
     for result in results():
         save(result, tmp_path / "result.nc")

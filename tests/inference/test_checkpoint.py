@@ -182,6 +182,8 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_run(tmp_path)
             ParticleFilter(model, 10).run(y, checkpoint=folder, progress=kill_after(1))
     with pytest.raises(InputError, match="checkpoint_interval"):
         ParticleFilter(model, 10).run(y, checkpoint=tmp_path / "run", checkpoint_interval=0)
+    with pytest.raises(InputError, match="resume needs the place of the checkpoint"):
+        ParticleFilter(model, 10).run(y, resume=True)
 
 
 @dataclass

@@ -242,6 +242,8 @@ def test_checkpoints_of_something_else(tmp_path, name):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"run\.npz is missing or damaged"):
         method.run(SHORT, checkpoint=path, resume=True, **options)
+    with pytest.raises(InputError, match="resume needs the place of the checkpoint"):
+        method.run(SHORT, resume=True, **options)
     with pytest.raises(InputError, match="does not exist"):
         method.run(SHORT, checkpoint=tmp_path / "missing" / "run.npz", **options)
 

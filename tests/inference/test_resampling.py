@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference import effective_sample_size, multinomial, residual, stratified, systematic
+from hmm_plating.inference.resampling import thinned
 
 SCHEMES = [systematic, stratified, residual, multinomial]
 log_weight_lists = st.lists(st.one_of(st.floats(-40, 5), st.just(-math.inf)), min_size=1, max_size=40).filter(
@@ -53,6 +54,18 @@ def test_systematic_offspring_differ_from_their_mean_by_less_than_one(log_weight
     ancestors = systematic(log_weights, generator=torch.Generator().manual_seed(seed))
     offspring = torch.bincount(ancestors, minlength=len(log_weights))
     assert (offspring - len(log_weights) * log_weights.softmax(-1)).abs().max() < 1 + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(log_weight_lists, st.integers(1, 60), st.integers(0, 2**31))
+def test_thinned_particles_weigh_what_they_stand_for(log_weights, count, seed):
+    """Systematic offspring differ from count W by less than one, so that weights change by less than 1/count."""
+    log_weights = torch.tensor(log_weights, dtype=torch.float64)
+    kept, weights = thinned(log_weights, count, systematic, generator=torch.Generator().manual_seed(seed))
+    assert len(kept) <= count
+    after = torch.zeros(len(log_weights), dtype=torch.float64).index_add(0, kept, weights.softmax(-1))
+    few = log_weights.isfinite().sum() <= count
+    assert (after - log_weights.softmax(-1)).abs().max() < (1e-12 if few else (1 + 1e-9) / count)
 
 
 @settings(max_examples=60, deadline=None)

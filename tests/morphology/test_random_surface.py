@@ -10,9 +10,11 @@ import torch
 
 from hmm_plating.errors import InputError
 from hmm_plating.morphology import (
+    NeuralField,
     film,
     gaussian_heights,
     gaussian_surface,
+    neural_surface,
     nucleated_surface,
     nuclei,
     root_mean_square_height,
@@ -112,6 +114,19 @@ def test_nuclei_as_a_pyro_program(shape):
         20e-9, 0.2, shape, WIDTH, SPACING, across,
     )  # fmt: skip
     torch.testing.assert_close(surface, expected)
+
+
+@pytest.mark.parametrize("shape", [(20, 32), (12, 20, 16)])
+def test_neural_fields_as_a_pyro_program(shape):
+    """Each draw is the `NeuralField` of its thickness, amplitude and weights."""
+    parameters = {"thickness": dist.Uniform(torch.tensor(30e-9).double(), 50e-9), "amplitude": 6e-9}
+    pyro.set_rng_seed(0)
+    with poutine.trace() as trace, pyro.plate("particles", 2, dim=-1):
+        surface = neural_surface(parameters, shape, WIDTH, SPACING, harmonics=2, hidden=(8,))
+    sites = {name: site["value"] for name, site in trace.trace.iter_stochastic_nodes() if name != "particles"}
+    assert set(sites) == {"thickness", "surface_weights"}
+    for drawn, weights, thick in zip(surface, sites["surface_weights"], sites["thickness"].tolist(), strict=True):
+        torch.testing.assert_close(drawn, NeuralField(shape, SPACING, WIDTH, thick, 6e-9, 2, (8,))(weights))
 
 
 def test_what_makes_no_surface_is_refused():

@@ -162,3 +162,17 @@ def test_zinc(zinc):
     assert (per_overtone > 0.1).all()
     assert (per_overtone < 1.0).all()
     assert (result["dissipation_shift_noise"].values < 0.4e-6).all()
+
+
+def test_a_channel_that_was_never_measured():
+    """An instrument without dissipation: NaN, with the noise stated as 1, of Δf as ever."""
+    time = np.arange(0.0, 60.0, 0.5)
+    frequency = np.random.default_rng(2).standard_normal((120, 2))
+    raw = recording(time, frequency)
+    raw["dissipation_shift"] = raw["dissipation_shift"] * np.nan
+    result = resample(raw, 2.0)
+    assert result["dissipation_shift"].isnull().all()
+    assert result["dissipation_shift_noise"].values.tolist() == [1.0, 1.0]
+    np.testing.assert_allclose(
+        result["frequency_shift_noise"], resample(recording(time, frequency))["frequency_shift_noise"]
+    )

@@ -21,6 +21,7 @@ from torch.func import functional_call
 from hmm_plating.inference.likelihood_free_vi.guides import Guide
 from hmm_plating.inference.likelihood_free_vi.log_ratio import LogRatio
 from hmm_plating.inference.likelihood_free_vi.objective import Objective
+from hmm_plating.inference.likelihood_free_vi.schedule import one_cycle
 
 _PRIOR_SHARE = 0.1
 _OUTWEIGHED = math.log(20.0)
@@ -131,7 +132,7 @@ def climb(
         chosen = observed if minibatch is None else observed[torch.randperm(count)[:minibatch]]
         value = objective(weights, log_prior(draws), log_guide, log_ratio.sampled(chosen, draws))
         _descend(-value, fitted, optimizer, schedule)
-        if step >= (1 - _AVERAGED_PART) * steps:
+        if step >= int((1 - _AVERAGED_PART) * steps):
             values.append(float(value.detach()))
             for average, parameter in zip(averages, fitted.parameters(), strict=True):
                 average += (parameter.detach() - average) / len(values)
@@ -166,7 +167,7 @@ class _LogProb(nn.Module):
 
 def _adam(module: nn.Module, steps: int, learning_rate: float) -> tuple[Any, Any]:
     optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate)
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    return optimizer, one_cycle(optimizer, learning_rate, steps)
 
 
 def _descend(loss: Tensor, module: nn.Module, optimizer: Any, schedule: Any) -> None:

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hmm_plating.inference.likelihood_free_vi.log_ratio import LogRatio
 from hmm_plating.inference.likelihood_free_vi.objective import class_entropy, expected_ratio_loss, ratio_loss
+from hmm_plating.inference.likelihood_free_vi.schedule import one_cycle
 
 _EVALUATIONS = 25
 _PATIENCE = 8
@@ -86,7 +87,7 @@ def fit_ratio(
     best, best_loss, since = start, math.inf, 0
     averaged = AveragedModel(log_ratio.network, multi_avg_fn=get_ema_multi_avg_fn(0.995))
     optimizer = torch.optim.AdamW(log_ratio.network.parameters(), lr=learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    schedule = one_cycle(optimizer, learning_rate, steps)
     order = torch.randperm(len(training.data))
     position = 0
     for step in range(1, steps + 1):
@@ -131,7 +132,7 @@ def _fit_local(log_ratio: LogRatio, training: Pairs, steps: int, batch: int, lea
     assert guide is not None
     inside = training.select(training.covered & training.nearby)
     optimizer = torch.optim.Adam(guide.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    schedule = one_cycle(optimizer, learning_rate, steps, rising=0.3)
     for _ in range(steps):
         pairs = inside.select(torch.randint(len(inside.data), (batch,)))
         b = log_ratio.parameter_frame.inverse(pairs.parameters)

@@ -18,13 +18,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from arviz import InferenceData
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
+from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.likelihood_free_vi.diagnostics import cautions
-from hmm_plating.inference.likelihood_free_vi.export import to_inference_data
 from hmm_plating.inference.likelihood_free_vi.guides import FlowGuide, Guide
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 from hmm_plating.inference.likelihood_free_vi.rounds import (
@@ -36,10 +35,10 @@ from hmm_plating.inference.likelihood_free_vi.rounds import (
     final_draws,
     next_state,
 )
-from hmm_plating.inference.likelihood_free_vi.simulations import flatten
 from hmm_plating.inference.likelihood_free_vi.store import Store
 from hmm_plating.inference.prior import read_prior
-from hmm_plating.inference.random_stream import seeded
+from hmm_plating.inference.random_stream import require_seed, seeded
+from hmm_plating.inference.simulated_data import flatten, with_leading
 
 
 class RoundProgress(Protocol):
@@ -97,8 +96,8 @@ class LFVI:
         integers = ("minibatch", "rounds", "ratio_steps", "guide_steps", "ratio_batch", "guide_batch", "draws")
         for name in integers:
             value = getattr(self, name)
-            if (value is not None or name != "minibatch") and (not isinstance(value, int) or value < 1):
-                raise InputError(f"LFVI: {name} must be an integer ≥ 1, got {value!r}")
+            if value is not None or name != "minibatch":
+                require_integer(f"LFVI: {name}", value, 1)
         for name in ("ratio_rate", "guide_rate"):
             if not getattr(self, name) > 0:
                 raise InputError(f"LFVI: {name} must be positive, got {getattr(self, name)!r}")
@@ -131,7 +130,16 @@ class LFVI:
             progress: called after each round.
 
         Returns:
-            Groups posterior, sample_stats, prior, round_stats, diagnostics and observed_data, see `export`;
+            One chain, in the groups
+
+            * posterior (chain, draw): equally weighted draws of the guide;
+            * sample_stats (chain, draw): `log_guide`, log q of each draw on unconstrained coordinates, and
+              `log_weight`, log p(β) + Σ r − log q there, by which draws can be weighted;
+            * prior (chain, draw): the parameters of the first round;
+            * round_stats (chain, round): see `RoundInfo`;
+            * diagnostics (chain): of the last round, see `Diagnostics`;
+            * observed_data.
+
             `attrs["log_evidence"]` (not with local latents: there it is a lower bound), `attrs["objective"]`, and
             `attrs["cautions"]`, which says when not to trust the answer, and is warned of too.
 
@@ -142,8 +150,7 @@ class LFVI:
         least = 100 * self.rounds
         if not isinstance(simulations, int) or simulations < least:
             raise InputError(f"run: simulations must be an integer ≥ {least} (100 per round), got {simulations!r}")
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed must be a non-negative integer, got {seed!r}")
+        require_seed(seed)
         points = self._points(observed)
         training = Training(*(getattr(self, name) for name in Training._fields))
         with seeded(seed):
@@ -171,7 +178,7 @@ class LFVI:
             first = next(iter(observed.values())) if isinstance(observed, Mapping) else observed
             points = flatten(observed, len(first))
         else:
-            points = flatten(_with_leading(observed), 1)
+            points = flatten(with_leading(observed), 1)
         if points.numel() == 0 or not points.isfinite().all():
             raise InputError("observed: the data are empty or not finite; leave missing values out")
         return points
@@ -187,7 +194,7 @@ class LFVI:
         first = state.simulations.parameters[state.simulations.round == 0]
         named = observed if isinstance(observed, Mapping) else {"data": observed}
         log_evidence = float(torch.logsumexp(log_weight, 0)) - math.log(len(log_weight)) + problem.log_scale(state)
-        return to_inference_data(
+        return from_groups(
             {
                 "posterior": (("chain", "draw"), self._parameters(problem, draws)),
                 "sample_stats": (
@@ -222,9 +229,3 @@ class LFVI:
     def _parameters(self, problem: Problem, unconstrained: Tensor) -> dict[str, Any]:
         values, _ = problem.prior.evaluate(unconstrained)
         return {name: value.detach().numpy()[None] for name, value in values.items()}
-
-
-def _with_leading(data: Any) -> Any:
-    if isinstance(data, Mapping):
-        return {name: _with_leading(value) for name, value in data.items()}
-    return torch.as_tensor(data)[None]

@@ -7,7 +7,7 @@ the same β with reference data, so that its optimum log p(x | β) − log q(x) 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.prior import Prior
+from hmm_plating.inference.simulated_data import flatten
 
 
 class Simulations(NamedTuple):
@@ -101,23 +102,3 @@ def _rows(returned: Any, count: int, data_size: int, local: bool) -> tuple[Tenso
             "have the same shape"
         )
     return data, flatten(latent, count)
-
-
-def flatten(data: Any, count: int) -> Tensor:
-    """Data with `count` draws leading as (count, k), float64; entries of a mapping in the order of their names.
-
-    Raises:
-        InputError: they are not tensors, arrays or a mapping of these, or the leading dimension differs.
-    """
-    if isinstance(data, Mapping):
-        return torch.cat([flatten(data[name], count) for name in sorted(data)], 1)
-    try:
-        tensor = torch.as_tensor(data, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"data must be a tensor, an array or a mapping of them, got {type(data).__name__}") from error
-    if tensor.dim() == 0 or len(tensor) != count:
-        raise InputError(
-            f"the simulator was given {count} draws and returned data of shape {tuple(tensor.shape)}: the draws "
-            "must be its first dimension"
-        )
-    return tensor.reshape(count, -1)

@@ -11,13 +11,15 @@ import numpy as np
 import torch
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.checkpoint import create_folder, read_arrays, write_arrays
+from hmm_plating.inference.checkpoint import open_folder, read_arrays, write_arrays
 from hmm_plating.inference.likelihood_free_vi.guides import Guide
 from hmm_plating.inference.likelihood_free_vi.log_ratio import LogRatio
 from hmm_plating.inference.likelihood_free_vi.ratio import RatioNetwork
 from hmm_plating.inference.likelihood_free_vi.reference import Reference
 from hmm_plating.inference.likelihood_free_vi.rounds import RoundInfo, State
 from hmm_plating.inference.likelihood_free_vi.simulations import Simulations
+
+_STATE = "state.npz"
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,7 @@ class Store:
             InputError: it cannot be written, or holds a run and `resume` is false; `resume` without a folder.
         """
         store = cls(None if folder is None else Path(folder), fingerprint)
-        if store.folder is None:
-            if resume:
-                raise InputError("resume needs the folder of the checkpoint: pass checkpoint=…")
-            return store
-        create_folder(store.folder)
-        if store.exists() and not resume:
-            raise InputError(f"{store.folder} holds a checkpoint already: resume from it, remove it or choose another")
+        open_folder(store.folder, _STATE, resume)
         return store
 
     def exists(self) -> bool:
@@ -93,4 +89,4 @@ class Store:
     @property
     def _path(self) -> Path:
         assert self.folder is not None
-        return self.folder / "state.npz"
+        return self.folder / _STATE

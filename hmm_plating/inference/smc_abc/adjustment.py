@@ -7,6 +7,9 @@
 Beaumont, Zhang and Balding, Genetics 162 (2002) 2025; Blum and François, Statistics and Computing 20 (2010) 63. The
 mixture has one regression per component of a Gaussian mixture in (θ, s), as many as the Bayesian information criterion
 finds (Forbes et al., Statistics and Computing 32 (2022) 85): several modes and curved ridges each keep their own slope.
+
+Residuals of a regression with p slopes fitted to n draws are too small by (1 − p/n)^½ in the mean, and are widened by
+it: few draws and many summaries would otherwise give a posterior that is too sure of itself.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import torch
 from torch import Generator, Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.inference.resampling import effective_sample_size
 from hmm_plating.inference.smc_abc.joint_mixture import fit_joint_mixture
 
 
@@ -75,13 +79,14 @@ class LinearAdjustment:
         rows = design(summaries)
         slopes = _ridge_regression(rows, draws, weights, self.ridge)
         residuals = draws - rows @ slopes
+        widening = _widening(effective_sample_size(log_weights), 1 + int(scale.isfinite().sum()))
         tiny = 1e-20 * (weights @ residuals.square()) + 1e-300
         # The mean of log χ²₁ is a constant that cancels in the ratio of spreads.
         log_variance = _ridge_regression(rows, (residuals.square() + tiny).log(), weights, self.ridge)
 
         def move(draws: Tensor, summaries: Tensor, target: Tensor) -> Adjusted:
             here, there = design(summaries), design(target[None])
-            centred = draws - here @ slopes
+            centred = (draws - here @ slopes) * widening
             if self.heteroscedastic:
                 centred = centred * torch.exp(0.5 * (there - here) @ log_variance)
             return Adjusted(there @ slopes + centred, draws.new_zeros(len(draws)))
@@ -107,17 +112,26 @@ class MixtureAdjustment:
 
     def fit(self, draws: Tensor, summaries: Tensor, log_weights: Tensor, generator: Generator) -> Move:
         mixture = fit_joint_mixture(draws, summaries, log_weights, self.most_components, self.particles, generator)
-        slopes = mixture.slopes
+        slopes, split = mixture.slopes, draws.shape[1]
+        draws_each = effective_sample_size(log_weights) * mixture.log_proportions.exp()
+        widening = _widening(draws_each, 1 + int((summaries.std(0) > 0).sum()))
 
         def move(draws: Tensor, summaries: Tensor, target: Tensor) -> Adjusted:
             responsibility = mixture.responsibilities(draws, summaries)
             chosen = torch.multinomial(responsibility, 1, generator=generator)
-            slope = slopes[chosen[:, 0]]
-            moved = draws - ((summaries - target)[:, None] @ slope)[:, 0]
+            slope, mean = slopes[chosen[:, 0]], mixture.means[chosen[:, 0]]
+            residuals = draws - mean[:, :split] - ((summaries - mean[:, split:])[:, None] @ slope)[:, 0]
+            there = mean[:, :split] + ((target - mean[:, split:])[:, None] @ slope)[:, 0]
+            moved = there + residuals * widening[chosen]
             change = mixture.log_gates(target[None])[0, chosen] - mixture.log_gates(summaries).gather(1, chosen)
             return Adjusted(moved, change[:, 0])
 
         return move
+
+
+def _widening(size: Tensor, slopes: int) -> Tensor:
+    """Of residuals, for `slopes` fitted to `size` draws; at most 2."""
+    return (1 - slopes / size).clamp(min=0.25).rsqrt()
 
 
 def _ridge_regression(design: Tensor, response: Tensor, weights: Tensor, ridge: float) -> Tensor:

@@ -16,12 +16,14 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
-from arviz import InferenceData
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
+from hmm_plating.inference.arviz_export import InferenceData
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.prior import read_prior
+from hmm_plating.inference.random_stream import require_seed
+from hmm_plating.inference.simulated_data import flatten, with_leading
 from hmm_plating.inference.smc_abc.acceptance import AcceptanceKernel, epanechnikov
 from hmm_plating.inference.smc_abc.adjustment import Adjustment
 from hmm_plating.inference.smc_abc.adjustment_choice import BestAdjustment
@@ -40,10 +42,13 @@ from hmm_plating.inference.smc_abc.population import (
 )
 from hmm_plating.inference.smc_abc.proposal import LocalCovariance, PerturbationKernel, perturbed
 from hmm_plating.inference.smc_abc.random_streams import prior_draws, random_stream
-from hmm_plating.inference.smc_abc.simulation import Simulation, flatten, with_leading
+from hmm_plating.inference.smc_abc.simulation import SINGLE_DRAWS, Simulation
 from hmm_plating.inference.smc_abc.stopping import StoppingRule
 from hmm_plating.inference.smc_abc.store import Store
 from hmm_plating.inference.smc_abc.tolerance import ToleranceRule, by_sample_size
+
+_MOST_POPULATIONS = 10
+_LEAST_POPULATION = 500
 
 
 class ABCProgress(Protocol):
@@ -71,7 +76,8 @@ class SMCABC:
         adjustment: regression adjustment of the final particles, see `adjustment`; by default the one of several
             that does best on simulations like the observed data.
         particles: effective sample size that the final tolerance aims at; None: 10 sqrt(simulations).
-        populations: number of populations that a budget of simulations is split into.
+        populations: number of populations that a budget of simulations is split into; None: 10, or fewer so that each
+            has 500 simulations.
         population_size: simulations per population; None: the budget over `populations`.
         survivors: effective sample size that the tolerance of each population aims at, as a fraction of its size, but
             no more than `components`.
@@ -96,7 +102,7 @@ class SMCABC:
     perturbation: PerturbationKernel = field(default_factory=LocalCovariance)
     adjustment: Adjustment = field(default_factory=BestAdjustment)
     particles: int | None = None
-    populations: int = 10
+    populations: int | None = None
     population_size: int | None = None
     survivors: float = 0.2
     components: int = 500
@@ -111,9 +117,9 @@ class SMCABC:
 
     def __post_init__(self) -> None:
         for name in ("particles", "populations", "population_size", "components", "draws", "block_size"):
-            value, optional = getattr(self, name), name in ("particles", "population_size")
-            if (value is not None or not optional) and (not isinstance(value, int) or value < 1):
-                raise InputError(f"SMCABC: {name} must be an integer ≥ 1, got {value!r}")
+            value, optional = getattr(self, name), name in ("particles", "populations", "population_size")
+            if value is not None or not optional:
+                require_integer(f"SMCABC: {name}", value, 1)
         for name in ("survivors", "max_failed"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"SMCABC: {name} must be above 0 and at most 1, got {getattr(self, name)!r}")
@@ -143,8 +149,8 @@ class SMCABC:
             progress: called after each population.
 
         Returns:
-            Groups posterior, sample_stats, particles, population_stats, prior, prior_predictive and observed_data, see
-            `export`; `attrs["log_evidence"]` and `attrs["tolerance"]`.
+            Groups posterior, sample_stats, population_stats, prior, prior_predictive and observed_data, see `export`;
+            `attrs["log_evidence"]` and `attrs["tolerance"]`.
 
         Raises:
             InputError: an improper prior, data of another shape than the simulator's, too many failed simulations, or
@@ -153,11 +159,11 @@ class SMCABC:
         rules = tuple(stop) if isinstance(stop, Sequence) else (stop,)
         if simulations is None and not rules:
             raise InputError("run: without a number of simulations, pass a stopping rule")
-        if simulations is not None and (not isinstance(simulations, int) or simulations < 1):
-            raise InputError(f"run: simulations must be an integer ≥ 1, got {simulations!r}")
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed must be a non-negative integer, got {seed!r}")
-        size = self.population_size or (1000 if simulations is None else max(2, simulations // self.populations))
+        if simulations is not None:
+            require_integer("run: simulations", simulations, 1)
+        require_seed(seed)
+        populations = self.populations or min(max((simulations or 0) // _LEAST_POPULATION, 2), _MOST_POPULATIONS)
+        size = self.population_size or (1000 if simulations is None else max(2, simulations // populations))
         prior = read_prior(self.prior)
         target, data = _observed(observed, self.summary)
         worker = Simulation(prior, self.simulator, self.summary, self.vectorised, len(target))
@@ -202,7 +208,7 @@ class SMCABC:
 def _observed(observed: Any, summary: Callable[[Any], Any] | None) -> tuple[Tensor, dict[str, Any]]:
     """Summaries (m,) of the observed data, and the data by name."""
     one = with_leading(observed)
-    target = flatten(one if summary is None else summary(one), 1)[0]
+    target = flatten(one if summary is None else summary(one), 1, SINGLE_DRAWS)[0]
     if not target.isfinite().all():
         raise InputError("observed: the data or their summaries are not finite; leave missing values out by a summary")
     named = observed if isinstance(observed, Mapping) else {"data": observed}

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 
 
 class Executor(Protocol):
@@ -43,8 +43,7 @@ class WorkerProcesses:
     restarts: int = 3
 
     def __post_init__(self) -> None:
-        if not isinstance(self.workers, int) or self.workers < 1:
-            raise InputError(f"WorkerProcesses: workers must be an integer ≥ 1, got {self.workers!r}")
+        require_integer("WorkerProcesses: workers", self.workers, 1)
 
     def __call__(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
         try:

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray
-from arviz import InferenceData
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.inference.prior import Prior
 from hmm_plating.inference.smc_abc.final_draws import FinalDraws
 from hmm_plating.inference.smc_abc.population import Population, PopulationInfo
@@ -63,26 +62,10 @@ def to_inference_data(
         "prior": ("draw", parameters(population.unconstrained[first])),
         "prior_predictive": ("draw", {"data": population.data[first].numpy()}),
     }
-    datasets = {name: _dataset(dimension, variables, dims, coords) for name, (dimension, variables) in groups.items()}
-    datasets["observed_data"] = xarray.Dataset(
-        {name: ([f"{name}_dim_{i}" for i in range(value.ndim)], value) for name, value in observed.items()}
-    )
+    of_the_run = {
+        group: (("chain", dimension), {name: array[None] for name, array in variables.items()})
+        for group, (dimension, variables) in groups.items()
+    }
     attributes = {"log_evidence": infos[-1].log_evidence, "tolerance": infos[-1].tolerance, "seed": seed,
                   "simulations": infos[-1].simulations}  # fmt: skip
-    return InferenceData(attrs=attributes, warn_on_custom_groups=False, **datasets)
-
-
-def _dataset(
-    dimension: str,
-    variables: Mapping[str, NDArray[Any]],
-    dims: Mapping[str, Sequence[str]],
-    coords: Mapping[str, Sequence[Any]],
-) -> xarray.Dataset:
-    arrays = {}
-    for name, array in variables.items():
-        further = tuple(dims.get(name, [f"{name}_dim_{i}" for i in range(array.ndim - 1)]))
-        arrays[name] = xarray.DataArray(
-            array[None], dims=("chain", dimension, *further), coords={d: coords[d] for d in further if d in coords}
-        )
-    dataset = xarray.Dataset(arrays)
-    return dataset.assign_coords({d: np.arange(size) for d, size in dataset.sizes.items() if d not in dataset.coords})
+    return from_groups({**of_the_run, "observed_data": ((), observed)}, attrs=attributes, dims=dims, coords=coords)

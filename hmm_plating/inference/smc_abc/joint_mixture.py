@@ -19,6 +19,7 @@ from hmm_plating.inference.resampling import effective_sample_size, stratified
 
 _ITERATIONS = 60
 _TOLERANCE = 1e-3
+_DRAWS_PER_SLOPE = 10
 
 
 class JointMixture(NamedTuple):
@@ -57,7 +58,7 @@ class JointMixture(NamedTuple):
 def fit_joint_mixture(
     draws: Tensor, summaries: Tensor, log_weights: Tensor, most_components: int, particles: int, generator: Generator
 ) -> JointMixture:
-    """Fit with 1, 2, 3, 4, 6, 8, … components until the criterion gets worse."""
+    """Fit with 1, 2, 3, 4, 6, 8, … components until the criterion gets worse or draws are too few."""
     joint = torch.cat([draws, summaries], 1)
     weights = torch.softmax(log_weights, 0)
     size = float(effective_sample_size(log_weights))
@@ -70,6 +71,7 @@ def fit_joint_mixture(
     scale = torch.where(scale > 0, scale, 1.0)
     standard = (joint - mean) / scale
     best, best_score, components = None, math.inf, 1
+    most_components = min(most_components, max(int(size / (_DRAWS_PER_SLOPE * standard.shape[1])), 1))
     while components <= most_components:
         fit, log_likelihood = _expectation_maximisation(standard, weights, components, draws.shape[1], size, generator)
         width = standard.shape[1]

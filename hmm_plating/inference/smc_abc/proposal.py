@@ -16,7 +16,8 @@ import torch
 from torch import Generator, Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.resampling import systematic
+from hmm_plating.inference.covariance import weighted_covariance
+from hmm_plating.inference.resampling import systematic, thinned
 
 _BLOCK = 200_000
 
@@ -122,12 +123,7 @@ def perturbed(
     particles: Tensor, log_weights: Tensor, kernel: PerturbationKernel, components: int, generator: Generator
 ) -> Mixture:
     """q from all particles (n, dimension), those of weight zero included; at most `components` stand for all."""
-    chosen = log_weights.isfinite().nonzero()[:, 0]
-    if len(chosen) > components:
-        chosen, copies = systematic(log_weights, components, generator=generator).unique(return_counts=True)
-        log_weights = copies.double().log()
-    else:
-        log_weights = log_weights[chosen]
+    chosen, log_weights = thinned(log_weights, components, systematic, generator=generator)
     centres = particles[chosen]
     return Mixture(centres, torch.log_softmax(log_weights, 0), kernel(centres, log_weights), chosen)
 
@@ -151,12 +147,6 @@ def local_moments(points: Tensor, weights: Tensor, fraction: float) -> tuple[Ten
         covariances.append((centred * weight[..., None]).transpose(-1, -2) @ centred)
     # A little of the whole, so that neighbours on a line still span the space.
     return torch.cat(means), torch.cat(covariances) + 1e-6 * overall
-
-
-def weighted_covariance(points: Tensor, weights: Tensor) -> Tensor:
-    """Covariance (d, d) with normalised weights."""
-    centred = points - weights @ points
-    return (centred * weights[:, None]).T @ centred
 
 
 def cholesky(covariance: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ A draw whose simulation raises or is not finite counts as failed: its data are N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.inference.prior import Prior
 from hmm_plating.inference.random_stream import own_random_state, seed_word
+from hmm_plating.inference.simulated_data import flatten, with_leading
 
-Data = Tensor | Mapping[str, Tensor]
+SINGLE_DRAWS = "for a simulator of single draws set vectorised=False"
 
 
 class Block(NamedTuple):
@@ -84,39 +85,10 @@ class Simulation:
             return None, f"{type(error).__name__}: {error}"
 
     def _rows(self, data: Any, count: int) -> Tensor:
-        rows = flatten(data, count)
+        rows = flatten(data, count, SINGLE_DRAWS)
         if rows.shape[1] != self.width:
             raise InputError(
                 f"one simulation has {rows.shape[1]} numbers{' after summary' if self.summary else ''}, the observed "
                 f"data have {self.width}: simulator and observed must have the same shape"
             )
         return torch.where(rows.isfinite().all(-1, keepdim=True), rows, torch.nan)
-
-
-def flatten(data: Any, count: int) -> Tensor:
-    """Data or summaries, `count` draws leading, as (count, m), float64; entries of a mapping in the order of its names.
-
-    Raises:
-        InputError: they are not tensors, arrays or a mapping of these, or the leading dimension differs.
-    """
-    if isinstance(data, Mapping):
-        if not data:
-            raise InputError("the simulator returned an empty mapping")
-        return torch.cat([flatten(data[name], count) for name in sorted(data)], 1)
-    try:
-        tensor = torch.as_tensor(data, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"simulated data must be a tensor, an array or a mapping of them, got {type(data)}") from error
-    if tensor.dim() == 0 or len(tensor) != count:
-        raise InputError(
-            f"the simulator was given {count} draws and returned data of shape {tuple(tensor.shape)}: the draws must "
-            "be its first dimension (for a simulator of single draws set vectorised=False)"
-        )
-    return tensor.reshape(count, -1)
-
-
-def with_leading(data: Any) -> Any:
-    """One data set as a batch of one."""
-    if isinstance(data, Mapping):
-        return {name: with_leading(value) for name, value in data.items()}
-    return torch.as_tensor(data)[None]

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from hmm_plating.inference.resampling import stratified
+from hmm_plating.inference.resampling import stratified, thinned
 from hmm_plating.inference.smc_abc.proposal import Mixture, cholesky, local_moments
 
 _FRACTIONS = (1.0, 0.3, 0.1, 0.03)
@@ -31,12 +31,7 @@ def smoothed(points: Tensor, log_weights: Tensor, fraction: float, bandwidth: fl
 
 def density_estimate(points: Tensor, log_weights: Tensor, generator: Generator) -> Mixture:
     """The estimate with the best of a few neighbourhoods and bandwidths; some particles stand for very many."""
-    kept = log_weights.isfinite().nonzero()[:, 0]
-    if len(kept) > _COMPONENTS:
-        kept, copies = stratified(log_weights, _COMPONENTS, generator=generator).unique(return_counts=True)
-        log_weights = copies.double().log()
-    else:
-        log_weights = log_weights[kept]
+    kept, log_weights = thinned(log_weights, _COMPONENTS, stratified, generator=generator)
     points = points[kept]
     half = min(len(points) // 2, _HELD_OUT)
     if half <= 2 * (points.shape[1] + 1):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.checkpoint import create_folder, read_arrays, write_arrays
+from hmm_plating.inference.checkpoint import open_folder, read_arrays, write_arrays
 
 _INTERVAL = 30.0
 
@@ -60,15 +60,7 @@ class Store:
                 false.
         """
         store = cls(None if folder is None else Path(folder), fingerprint)
-        if store.folder is None:
-            if resume:
-                raise InputError("resume needs the folder of the checkpoint: pass checkpoint=…")
-            return store
-        create_folder(store.folder)
-        pieces = sorted(store.folder.glob("simulations-*.npz"))
-        if pieces and not resume:
-            raise InputError(f"{store.folder} holds a checkpoint already: resume from it, remove it or choose another")
-        for piece in pieces:
+        for piece in open_folder(store.folder, "simulations-*.npz", resume):
             arrays = read_arrays(piece)
             if "fingerprint" not in arrays or str(arrays["fingerprint"]) != fingerprint:
                 raise InputError(f"{store.folder} is the checkpoint of another prior, simulator, seed, setting or data")

@@ -165,9 +165,7 @@ class _View:
             axis.set_xlim(0, width)
             axis.set_ylim(0, self.top)
         axis.set_aspect("equal")
-        style_axis(axis, "x [nm]", "z [nm]" if map_ else "height [nm]")
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(True)
+        style_axis(axis, "x [nm]", "z [nm]" if map_ else "height [nm]", framed=True)
         axis.yaxis.set_major_locator(MaxNLocator(3))
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         return image

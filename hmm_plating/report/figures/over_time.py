@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from arviz import InferenceData
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -129,8 +130,7 @@ def interval_figure(result: InferenceData, names: Sequence[str] = SURFACE) -> Fi
     if posterior is None or not present:
         raise InputError(f"the posterior has none of {', '.join(names)}")
     clock = Clock(posterior["time"].values)
-    figure = Figure(figsize=(WIDTH, 0.35 + 1.45 * len(present)), layout="constrained")
-    axes = figure.subplots(len(present), 1, sharex=True, squeeze=False)[:, 0]
+    figure, axes = _stacked(len(present), 1.45)
     for axis, name in zip(axes, present, strict=True):
         quantity = QUANTITIES.get(name, Quantity(name.replace("_", " "), 1.0))
         draws = pooled(posterior[name].transpose(..., "time")) * quantity.scale
@@ -175,8 +175,7 @@ def drive_figure(result: InferenceData) -> Figure:
     if not panels:
         raise InputError("the result has no current, charge or potential; give the filter --electrochemistry FILE")
     clock = Clock(variable(result, "constant_data", "time").values)
-    figure = Figure(figsize=(WIDTH, 0.35 + 1.05 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    figure, axes = _stacked(len(panels), 1.05)
     for axis, (values, label) in zip(axes, panels, strict=True):
         axis.plot(clock.values, values, color=METAL, linewidth=1.1)
         style_axis(axis, ylabel=label)
@@ -203,8 +202,7 @@ def filter_figure(result: InferenceData, particles: int | None = None) -> Figure
     if statistics is None or not present:
         raise InputError("the result has no filter_stats; write it with `hmm-plating filter`")
     clock = Clock(statistics["time"].values)
-    figure = Figure(figsize=(WIDTH, 0.35 + 1.15 * len(present)), layout="constrained")
-    axes = figure.subplots(len(present), 1, sharex=True, squeeze=False)[:, 0]
+    figure, axes = _stacked(len(present), 1.15)
     for axis, name in zip(axes, present, strict=True):
         chains = statistics[name].transpose("chain", "time").values.astype(float)
         evidence = name == "log_evidence_increment"
@@ -225,6 +223,12 @@ def filter_figure(result: InferenceData, particles: int | None = None) -> Figure
 def overtone_colours(count: int) -> FloatArray:
     """Colours of increasing overtones, dark to light, ordered in grey too; shape (count, 4)."""
     return np.asarray(colormaps["viridis"](np.linspace(0.0, 0.82, count)))
+
+
+def _stacked(panels: int, height: float) -> tuple[Figure, npt.NDArray[Any]]:
+    """A figure of panels of one height [inches] over one time axis, and their axes from the top."""
+    figure = Figure(figsize=(WIDTH, 0.35 + height * panels), layout="constrained")
+    return figure, figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
 
 
 def _from_origin(band: Interval, residual: bool) -> Interval:

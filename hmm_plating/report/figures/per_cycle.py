@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hmm_plating.report.cycles import CycleSummary
 from hmm_plating.report.figures.style import BLUE, GREEN, GREY, ORANGE, WIDTH, style_axis
-from hmm_plating.report.result import FloatArray
+from hmm_plating.report.result import FloatArray, Interval
 
 
 def cycle_figure(cycles: Sequence[CycleSummary], faradaic_mass: float | None = None) -> Figure:
@@ -35,10 +35,7 @@ def cycle_figure(cycles: Sequence[CycleSummary], faradaic_mass: float | None = N
         reach = np.abs([np.nanmin(masses[known], axis=1), np.nanmax(masses[known], axis=1)] - middle)
         _points(left, numbers[known] + offset, middle, reach, marker, colour, label)
     metal = [(summary.cycle.number, summary.metal_mass) for summary in cycles if summary.metal_mass is not None]
-    if metal:
-        bounds = 1e3 * np.array([[m.median, m.lower, m.upper] for _, m in metal])
-        reach = np.abs(bounds[:, 1:].T - bounds[:, 0])
-        _points(left, np.array([n for n, _ in metal]) + 0.12, bounds[:, 0], reach, "D", GREEN, "metal, posterior")
+    _intervals(left, metal, 1e3, 0.12)
     if faradaic_mass is not None:
         left.axhline(1e3 * faradaic_mass, color=GREY, linewidth=0.9, linestyle="--", label="Faraday, M/z")
     left.set_ylim(bottom=0)
@@ -48,10 +45,7 @@ def cycle_figure(cycles: Sequence[CycleSummary], faradaic_mass: float | None = N
     _points(right, numbers[complete] - 0.08, efficiency[complete], None, "o", BLUE, "charge")
     _points(right, numbers[~complete] - 0.08, efficiency[~complete], None, "o", "none", "charge, still stripping")
     recovered = [(s.cycle.number, s.metal_recovered) for s in cycles if s.metal_recovered is not None]
-    if recovered:
-        bounds = 100 * np.array([[m.median, m.lower, m.upper] for _, m in recovered])
-        reach = np.abs(bounds[:, 1:].T - bounds[:, 0])
-        _points(right, np.array([n for n, _ in recovered]) + 0.08, bounds[:, 0], reach, "D", GREEN, "metal, posterior")
+    _intervals(right, recovered, 100, 0.08)
     right.axhline(100, color=GREY, linewidth=0.9, linestyle="--")
     style_axis(right, xlabel="cycle", ylabel="stripped / plated [%]")
     for axis in (left, right):
@@ -60,6 +54,15 @@ def cycle_figure(cycles: Sequence[CycleSummary], faradaic_mass: float | None = N
         axis.legend(fontsize=6.5, frameon=False, loc="lower left")
     right.margins(y=0.25)
     return figure
+
+
+def _intervals(axis: Axes, found: Sequence[tuple[int, Interval]], scale: float, offset: float) -> None:
+    """What the posterior says of the metal in the cycles of these numbers."""
+    if found:
+        bounds = scale * np.array([[metal.median, metal.lower, metal.upper] for _, metal in found])
+        reach = np.abs(bounds[:, 1:].T - bounds[:, 0])
+        numbers = np.array([number for number, _ in found])
+        _points(axis, numbers + offset, bounds[:, 0], reach, "D", GREEN, "metal, posterior")
 
 
 def _points(

@@ -177,9 +177,7 @@ def _panels(
 
 
 def _frame(axis: Axes, xlabel: str = "", ylabel: str = "") -> None:
-    style_axis(axis, xlabel, ylabel)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(True)
+    style_axis(axis, xlabel, ylabel, framed=True)
     axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 

@@ -32,12 +32,12 @@ class Clock:
         self.label = f"time [{self.unit}]"
 
 
-def style_axis(axis: Axes, xlabel: str = "", ylabel: str = "") -> None:
-    """Small ticks and labels, and no frame but the two axes."""
+def style_axis(axis: Axes, xlabel: str = "", ylabel: str = "", *, framed: bool = False) -> None:
+    """Small ticks and labels; no frame but the two axes, or, around a picture, a whole one."""
     axis.tick_params(labelsize=7, length=2.5, width=0.6)
     for side, spine in axis.spines.items():
         spine.set_linewidth(0.6)
-        spine.set_visible(side in ("left", "bottom"))
+        spine.set_visible(framed or side in ("left", "bottom"))
     if xlabel:
         axis.set_xlabel(xlabel, fontsize=8)
     if ylabel:

@@ -71,9 +71,7 @@ def morphology_figure(result: InferenceData, times: Sequence[float] | None = Non
                 aspect="equal",
             )
             axis.set_ylim(0, top)
-            style_axis(axis)
-            for side in ("top", "right"):
-                axis.spines[side].set_visible(True)
+            style_axis(axis, framed=True)
             axis.yaxis.set_major_locator(MaxNLocator(3))
             axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             if row == 0:

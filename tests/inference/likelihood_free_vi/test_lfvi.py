@@ -49,6 +49,14 @@ def test_gaussian_linear_and_its_evidence():
     assert result.round_stats["simulations"].values.tolist() == [[2000, 2000]]
 
 
+@pytest.mark.parametrize("steps", [1, 10])
+def test_few_steps_are_enough_to_run(steps):
+    """A schedule that rises over a tenth of ten steps has no slope."""
+    options = {**SMALL, "ratio_steps": steps, "guide_steps": steps}
+    result = LFVI((normal_prior(1), shifted), **options).run(torch.ones(1), simulations=400)
+    assert bool(result.posterior["theta"].notnull().all())
+
+
 def test_exchangeable_data_points():
     """N points of one β: precision 1 + N/0.25."""
     torch.manual_seed(0)
@@ -164,6 +172,8 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
         run(simulations=600, seed=5, checkpoint=tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="holds a checkpoint already"):
         run(simulations=600, seed=4, checkpoint=tmp_path / "run")
+    with pytest.raises(InputError, match="pass checkpoint"):
+        run(simulations=600, seed=4, resume=True)
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,11 @@ def test_too_many_failures_say_how_many_and_give_an_example(reason: str) -> None
     ("simulator", "observed", "message"),
     [
         (linear, torch.zeros(4), "one simulation has 3 numbers, the observed data have 4"),
-        (lambda theta: linear(theta)[:-1], OBSERVED, "the draws must be its first dimension"),
+        (
+            lambda theta: linear(theta)[:-1],
+            OBSERVED,
+            r"the draws must be its first dimension \(for a simulator of single draws set vectorised=False\)",
+        ),
         (lambda theta: "text", OBSERVED, "must be a tensor"),
         (linear, torch.tensor([0.0, torch.nan, 0.0]), "observed: .* not finite"),
     ],

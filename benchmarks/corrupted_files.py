@@ -1,0 +1,57 @@
+"""Damaged instrument files by the thousand: what comes of reading them, per format.
+
+    python benchmarks/corrupted_files.py --mutations 10000 [--genuine FOLDER] [--only NAME]
+
+Cut, overwritten, shortened, repeated, exchanged and inflated copies of one generated file per format (60 samples), and
+of genuine files where a folder is given. Exits with 1 if any gave another exception than InputError, or wrong numbers
+without a word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from damaged_files import CUT, DIGITS, ERROR, EXCEPTION, PARTIAL, SILENT, UNCHANGED, Case, case, tally
+from instrument_files import FILES, OTHER_COLUMNS
+
+OUTCOMES = (ERROR, PARTIAL, UNCHANGED, DIGITS, CUT, SILENT, EXCEPTION)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--mutations", type=int, default=10_000, help="damaged copies per format")
+    options.add_argument("--genuine", type=Path, help="folder of genuine files, of which copies are damaged too")
+    options.add_argument("--only", default="", help="formats whose name contains this")
+    options.add_argument("--seed", type=int, default=1)
+    given = options.parse_args()
+    print(f"{'format':28s}" + "".join(f"{name:>25s}" for name in OUTCOMES) + f"{'s':>8s}")
+    bad = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, made in _cases(Path(folder), given.genuine, given.only):
+            start = time.perf_counter()
+            found = tally(made, given.mutations, given.seed, lambda text: print(text, file=sys.stderr))
+            took = time.perf_counter() - start
+            print(f"{name:28s}" + "".join(f"{found[name]:25d}" for name in OUTCOMES) + f"{took:8.0f}", flush=True)
+            bad += found[SILENT] + found[EXCEPTION]
+    return int(bad > 0)
+
+
+def _cases(folder: Path, genuine: Path | None, only: str) -> list[tuple[str, Case]]:
+    sources = [(name, make(), OTHER_COLUMNS if make.__name__ == "other_table" else "") for name, make in FILES.items()]
+    if genuine is not None:
+        files = sorted(path for path in genuine.iterdir() if path.is_file())
+        files = [path for path in files if path.suffix != ".md" and not path.name.startswith("LICENSE")]
+        sources = [(path.name, path.read_bytes(), "") for path in files]
+    return [
+        (name, case(folder / name.replace("/", " "), data, columns)) for name, data, columns in sources if only in name
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""A text file that an instrument is writing: what it says so far, read as it grows.
+
+Only whole lines count: the last one waits for its line end. Each addition is read below the file's own first lines, so
+that headers, units and decimal conventions stay those of the start. A file that is put in the place of another (log
+rotation, an export that is written anew) continues it, if its samples come later or are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from hmm_plating.errors import InputError
+from hmm_plating.recording.formats import Contents, Hints, read_contents, read_data
+
+TEXT_START = 64  # bytes by which a text is told from a binary file
+BINARY = (b"\xff\xfe", b"\xfe\xff")  # UTF-16, whose lines do not end with one byte
+FIRST_LINES = 50  # of samples, at least, below which additions are read
+COMPARED = 4096  # bytes before the end, by which a file that was written anew is noticed
+JUMP = 10.0  # sampling intervals without a sample that are worth saying
+PAUSE = 10.0  # s
+READ_WHOLE = "Gamry"  # formats whose later lines need more of the file than its start: read as a whole each time
+
+
+class _Series(NamedTuple):
+    """What grows of a file, one entry per sample."""
+
+    crystal: dict[str, np.ndarray]
+    potentiostat: dict[str, np.ndarray]
+
+
+class GrowingText:
+    """One file, opened where it is read first.
+
+    Attributes:
+        contents: what whole lines say so far; None as long as they say nothing.
+        notes: what happened since this list was last emptied, for people.
+    """
+
+    def __init__(self, path: str | Path, hints: Hints, part: str) -> None:
+        """`part` as of `read_contents`. Raises InputError where the file is no text."""
+        self.path, self.hints, self.part = Path(path), hints, part
+        self.contents: Contents | None = None
+        self.notes: list[str] = []
+        self._file: BinaryIO | None = None
+        self._inode = 0
+        self._rest, self._end = b"", b""  # the unfinished line; the last bytes that were read
+        self._head, self._lines = b"", 0  # the first lines; how many were read
+        self._first: Contents | None = None  # what the head says
+        self._earlier: Contents | None = None  # of files that were in this one's place
+        self._grown = time.monotonic()
+        self._paused = False
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: no such file")
+        if not is_text(self.path):
+            raise InputError(f"{self.path}: only text can be followed, in UTF-8 or Latin-1: filter the finished file")
+        if hints.scan_rate is not None:
+            raise InputError(f"{self.path}: a file without time cannot be followed (--scan-rate)")
+
+    def read(self) -> bool:
+        """Take in what was added; whether there are new samples.
+
+        Raises:
+            InputError: an added line cannot be read, time goes back, or another recording is in the file's place.
+        """
+        try:
+            grown = self._take_in()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        now = time.monotonic()
+        if grown:
+            if self._paused:
+                self.notes.append(f"{self.path.name}: samples again after {now - self._grown:.0f} s")
+            self._grown, self._paused = now, False
+        elif not self._paused and now - self._grown > PAUSE:
+            self._paused = True
+            self.notes.append(f"{self.path.name}: no new sample for {PAUSE:g} s; waiting")
+        return grown
+
+    def error(self) -> InputError | None:
+        """Why whole lines say nothing yet; None where they do."""
+        if self.contents is not None:
+            return None
+        if not self._head:
+            return InputError(f"{self.path}: no whole line yet")
+        try:
+            read_data(self._head, self.path, self.hints, self.part)
+        except InputError as error:
+            return error
+        return None
+
+    def _take_in(self) -> bool:
+        grown = self._add(self._bytes())
+        if self._replaced():
+            grown |= self._add(self._bytes())
+        return grown
+
+    def _bytes(self) -> bytes:
+        if self._file is None:
+            try:
+                self._file = open(self.path, "rb")  # noqa: SIM115  # kept open: a rotated file is read to its end
+            except FileNotFoundError:
+                return b""  # between two files
+            self._inode = os.fstat(self._file.fileno()).st_ino
+        data = self._file.read()
+        self._end = (self._end + data)[-COMPARED:]
+        return data
+
+    def _replaced(self) -> bool:
+        """Whether another file, or other content, is in the place of the one that was read to its end."""
+        if self._file is None:
+            return False
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        position = self._file.tell()
+        same = status.st_ino == self._inode and status.st_size >= position
+        if same:
+            self._file.seek(position - len(self._end))
+            same = self._file.read(len(self._end)) == self._end
+            if same:
+                self._file.seek(position)
+                return False
+        self._file.close()
+        self._file, self._rest, self._end, self._head, self._first, self._lines = None, b"", b"", b"", None, 0
+        self._earlier = self.contents
+        self.notes.append(f"{self.path.name}: the file was replaced; its samples are taken to continue")
+        return True
+
+    def _add(self, data: bytes) -> bool:
+        whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
+        added = whole + newline
+        if not added:
+            return False
+        if self._first is None:
+            self._head += added
+            try:
+                found = read_data(self._head, self.path, self.hints, self.part)
+            except InputError:
+                if self._lines:
+                    raise
+                return False  # no samples yet; `error` says why
+            self._lines = self._head.count(b"\n")
+            if max(_lengths(found)) >= FIRST_LINES and not found.format.startswith(READ_WHOLE):
+                self._first = found
+            before, self.contents = (
+                self.contents,
+                found if self._earlier is None else self._joined(self._earlier, found),
+            )
+            return before is None or _lengths(before) != _lengths(self.contents)
+        try:
+            found = read_data(self._head + added, self.path, self.hints, self.part)
+        except InputError as error:
+            raise InputError(f"{error} (lines counted without {self._lines} read before)") from error
+        self._lines += added.count(b"\n")
+        lengths = _lengths(self._first)
+        _require_same(self.path.name, _part(found, slice(0, lengths[0]), slice(0, lengths[1])), self._first)
+        new = _part(found, slice(lengths[0], None), slice(lengths[1], None))
+        if max(_lengths(new)) == 0:
+            return False
+        assert self.contents is not None
+        for series, known in zip(_series(new), _series(self.contents), strict=True):
+            if series and len(series["time"]) and series["time"][0] <= known["time"][-1]:
+                raise InputError(
+                    f"{self.path.name}: time goes back, from {known['time'][-1]:.10g} to {series['time'][0]:.10g} s: "
+                    "was a clock set, or another recording started? Follow what comes now as a new run"
+                )
+        self.contents = self._joined(self.contents, new)
+        return True
+
+    def _joined(self, before: Contents, after: Contents) -> Contents:
+        """The samples of both; those of `after` that are not later must be those of `before`."""
+        parts: dict[str, Any] = {}
+        for name, old, new in zip(_Series._fields, _series(before), _series(after), strict=True):
+            if not new or not len(new["time"]):
+                continue
+            later = new["time"] > old["time"][-1]
+            self._require_continuation(name, new, old, later)
+            if later.any():
+                self._note_jump(old["time"], new["time"][later])
+                joined = {key: np.concatenate([old[key], values[later]]) for key, values in new.items()}
+                parts[name] = getattr(before, name)._replace(**joined)
+        return before._replace(**parts)
+
+    def _require_continuation(
+        self, part: str, series: dict[str, np.ndarray], before: dict[str, np.ndarray], later: np.ndarray
+    ) -> None:
+        """InputError unless samples that are not later are those that are known already."""
+        again = {name: values[~later] for name, values in series.items() if name != "rows"}
+        if not len(again["time"]):
+            return
+        start = int(np.searchsorted(before["time"], again["time"][0]))
+        stop = start + len(again["time"])
+        if stop > len(before["time"]) or not all(
+            np.array_equal(before[name][start:stop], values, equal_nan=True) for name, values in again.items()
+        ):
+            raise InputError(
+                f"{self.path.name}: another recording is in the file's place, of which the {part} has other samples "
+                f"from {again['time'][0]:.10g} s on: follow it as a new run"
+            )
+
+    def _note_jump(self, before: np.ndarray, new: np.ndarray) -> None:
+        gap = float(new[0] - before[-1])
+        usual = float(np.median(np.diff(before[-200:]))) if len(before) > 2 else gap
+        if gap > JUMP * usual:
+            self.notes.append(
+                f"{self.path.name}: no sample from {before[-1]:.6g} to {new[0]:.6g} s (a pause, or a clock)"
+            )
+
+
+def is_text(path: str | Path) -> bool:
+    """Whether a file can be followed, by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(TEXT_START)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return not (start.startswith(BINARY) or b"\x00" in start)
+
+
+class Finished:
+    """A file that does not grow, in the place of one that does: a workbook or binary file of the potentiostat."""
+
+    def __init__(self, path: str | Path, hints: Hints, part: str) -> None:
+        self.contents, self.notes = (
+            read_contents(path, hints, part),
+            [f"{Path(path).name}: read once, for it is no text"],
+        )
+
+    def read(self) -> bool:
+        return False
+
+    def error(self) -> None:
+        return None
+
+
+def _series(contents: Contents) -> _Series:
+    """All arrays that have one entry per sample."""
+    crystal, potentiostat = contents.crystal, contents.potentiostat
+    return _Series(
+        {}
+        if crystal is None
+        else {
+            name: values
+            for name in ("time", "frequency", "dissipation", "rows", "temperature")
+            if (values := getattr(crystal, name)) is not None
+        },
+        {}
+        if potentiostat is None
+        else {
+            name: values
+            for name in ("time", "current", "charge", "potential")
+            if (values := getattr(potentiostat, name)) is not None
+        },
+    )
+
+
+def _lengths(contents: Contents) -> tuple[int, int]:
+    crystal, potentiostat = _series(contents)
+    return len(crystal.get("time", ())), len(potentiostat.get("time", ()))
+
+
+def _part(contents: Contents, *samples: slice) -> Contents:
+    """Some samples of each part."""
+    parts: dict[str, Any] = {
+        name: getattr(contents, name)._replace(**{key: values[chosen] for key, values in series.items()})
+        for name, series, chosen in zip(_Series._fields, _series(contents), samples, strict=True)
+        if series
+    }
+    return contents._replace(**parts)
+
+
+def _require_same(name: str, found: Contents, first: Contents) -> None:
+    """InputError where additions change how the first lines are read: a unit that was found from the magnitude."""
+    for one, other in zip(_series(found), _series(first), strict=True):
+        if one.keys() != other.keys() or not all(np.array_equal(one[key], other[key], equal_nan=True) for key in one):
+            raise InputError(
+                f"{name}: its last lines change how its first ones are to be read (a unit, an empty column); "
+                "filter the finished file"
+            )

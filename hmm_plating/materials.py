@@ -36,7 +36,8 @@ class Metal:
         exchange_current_density: j0 [A/m²].
         transfer_coefficient: cathodic α of the Butler–Volmer law, in (0, 1).
         anisotropy_strength: δ_a of γ(θ) = γ [1 + δ_a cos(ω_a θ)], in [0, 1).
-        anisotropy_fold: ω_a, rotational symmetry of the crystal in the plane of the section.
+        anisotropy_fold: ω_a, rotational symmetry of the crystal in the plane of the section; in a volume 4, the cubic
+            form, is the only one (`transition.Parameters`).
     """
 
     name: str

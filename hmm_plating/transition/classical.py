@@ -4,9 +4,10 @@ Chen et al., J. Power Sources 300 (2015) 376), with a supporting electrolyte: no
     ∂ξ/∂t = −L_σ δF/δξ − L_η h'(ξ) Γ,     Γ = exp[(1 − α) zFη/RT] − c̃ exp[−α zFη/RT]
     ∂c̃/∂t = ∇·D(ξ)∇c̃ − (c_s/c0) ∂ξ/∂t,   D = D_l (1 − h) + D_s h
     F = ∫ W ξ²(1 − ξ)² + ½ κ |∇ξ|²,        h = ξ³(6ξ² − 15ξ + 10)
-    κ = κ0 {1 + δ_a Re[(n_y + i n_x)^ω_a e^{−iω_a θ_0}]},  in a section κ0 [1 + δ_a cos ω_a(θ − θ_0)]
+    κ = κ0 [1 + δ_a cos ω_a(θ − θ_0)] in a section,  κ0 [1 + δ_a(4 Σ n_i⁴ − 3)] in a volume
 
-The surface energy varies as sqrt(κ). Above δ_a = 1/(½ω_a² − 1) some orientations are unstable. A planar front moves at
+with n along the axes of a cubic crystal, turned by θ_0 about z: for n_z = 0 that of a section with ω_a = 4. The surface
+energy varies as sqrt(κ). Above δ_a = 1/(½ω_a² − 1) some orientations are unstable. A planar front moves at
 1.5 ℓ L_η |Γ| while L_η |Γ| ≪ L_σ W, and a circle shrinks by d(R²)/dt = −2 L_σ κ, a sphere by −4 L_σ κ. At the drive of
 a real recording the term h'Γ distorts the profile; `step` does not have this limit.
 """
@@ -98,17 +99,20 @@ def free_energy(order_parameter: Tensor, surface: Parameters) -> Tensor:
     )
     density = well * xi**2 * (1 - xi) ** 2
     for corner in itertools.product(*(differences[axis] for axis in axes)):
-        gy, gx = corner[-2:]
-        in_plane, square = gx**2 + gy**2, sum(g**2 for g in corner)
+        *gz, gy, gx = corner
+        square = torch.stack(corner).square().sum(0)
         energy = 0.5 * kappa * square
         if bool((strength > 0).any()):
-            flat = in_plane == 0  # there the angle has no derivative
+            flat = square == 0  # there the orientation has no derivative
             one = torch.ones_like(gy)
-            angle = torch.atan2(-gx, torch.where(flat, one, -gy)) - orientation
-            tilt = (torch.where(flat, one, in_plane) / torch.where(flat, one, square)) ** (
-                0.5 * surface.anisotropy_fold
-            )
-            harmonic = torch.where(flat, 0 * one, tilt * torch.cos(surface.anisotropy_fold * angle))
+            if gz:
+                cosine, sine = torch.cos(orientation), torch.sin(orientation)
+                along = torch.stack([cosine * gx - sine * gy, cosine * gy + sine * gx, *gz])
+                quartic = along.pow(4).sum(0) / torch.where(flat, one, square) ** 2
+                harmonic = torch.where(flat, 0 * one, 4 * quartic - 3)
+            else:
+                angle = torch.atan2(-gx, torch.where(flat, one, -gy)) - orientation
+                harmonic = torch.where(flat, 0 * one, torch.cos(surface.anisotropy_fold * angle))
             energy = energy * (1 + strength * harmonic)
         density = density + energy / 2**dimensions
     return density.sum(axes) * spacing**dimensions

@@ -185,7 +185,7 @@ def row_work(columns):
 
 @njit(cache=True, error_model="numpy")
 def anisotropic_laplacian(out, field, work, strength, cosine, sine, fold):
-    """∇·∂e/∂∇ξ with e = ½ |∇ξ|² (1 + δ_a Re[(n_y + i n_x)^ω e^{−iωθ_0}]), summed over 4 or 8 corners of each cell.
+    """∇·∂e/∂∇ξ with e = ½ |∇ξ|² a(n) as in `classical`, summed over 4 or 8 corners of each cell.
 
     Exactly minus the derivative of `classical.free_energy` times the number of corners: each corner's flux
     enters the cells whose difference it belongs to with opposite signs.
@@ -194,9 +194,12 @@ def anisotropic_laplacian(out, field, work, strength, cosine, sine, fold):
         out: (z, y, x).
         field: ξ, padded, with its ghost cells filled.
         work: `row_work`.
-        strength, cosine, sine, fold: δ_a, cos ωθ_0, sin ωθ_0, ω.
+        strength, cosine, sine, fold: δ_a, cos ωθ_0, sin ωθ_0, ω, which is 4 in three dimensions.
     """
     depth, rows, columns = out.shape
+    if depth > 1:  # the crystal's own axes; which of the four angles does not matter to a cube
+        angle = 0.25 * math.atan2(sine, cosine)
+        cosine, sine = math.cos(angle), math.sin(angle)
     gx, gy, gz, fx, fy, fz = work[0], work[1, :-1], work[2, :-1], work[3], work[4, :-1], work[5, :-1]
     out[:] = 0.0
     for k in range(depth):
@@ -256,32 +259,42 @@ def _exchange(here, there, flux, forward):
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _both_sides(gx, gy, gz, fx, fy, fz, strength, cosine, sine, fold, deep):
-    """The corners to the left and to the right of each cell of a row."""
+    """The corners to the left and to the right of each cell of a row; cos and sin of θ_0 if `deep`, else of ωθ_0."""
     for right in range(2):
         gx_side, fx_side = gx[right : right + gy.size], fx[right : right + gy.size]
         # literal exponents let the compiler unroll and vectorise the common symmetries
-        if fold == 4 and not deep:
-            _corner_fluxes(gx_side, gy, gz, fx_side, fy, fz, strength, cosine, sine, 4, 1, False)
-        elif fold == 6 and not deep:
-            _corner_fluxes(gx_side, gy, gz, fx_side, fy, fz, strength, cosine, sine, 6, 2, False)
+        if deep:
+            _cubic_corner_fluxes(gx_side, gy, gz, fx_side, fy, fz, strength, cosine, sine)
         elif fold == 4:
-            _corner_fluxes(gx_side, gy, gz, fx_side, fy, fz, strength, cosine, sine, 4, 1, True)
+            _corner_fluxes(gx_side, gy, fx_side, fy, strength, cosine, sine, 4, 1)
         elif fold == 6:
-            _corner_fluxes(gx_side, gy, gz, fx_side, fy, fz, strength, cosine, sine, 6, 2, True)
+            _corner_fluxes(gx_side, gy, fx_side, fy, strength, cosine, sine, 6, 2)
         else:
-            _corner_fluxes(gx_side, gy, gz, fx_side, fy, fz, strength, cosine, sine, fold, (fold - 1) // 2, deep)
+            _corner_fluxes(gx_side, gy, fx_side, fy, strength, cosine, sine, fold, (fold - 1) // 2)
 
 
 @njit(error_model="numpy", inline="always")
-def _corner_fluxes(gx, gy, gz, fx, fy, fz, strength, cosine, sine, fold, squarings, deep):
+def _cubic_corner_fluxes(gx, gy, gz, fx, fy, fz, strength, cosine, sine):
+    """Add ∂e/∂∇ξ = p_i [1 + δ_a(8 p_i²/p² − 4 Σ p_j⁴/p⁴ − 3)], p = ∇ξ along the crystal's axes."""
+    for i in range(fy.size):
+        x, y, z = cosine * gx[i] - sine * gy[i], cosine * gy[i] + sine * gx[i], gz[i]
+        inverse = 1 / (x * x + y * y + z * z + TINY)
+        a, b, c = x * x * inverse, y * y * inverse, z * z * inverse
+        common = 1 - strength * (4 * (a * a + b * b + c * c) + 3)
+        x, y = x * (common + 8 * strength * a), y * (common + 8 * strength * b)
+        fx[i] += cosine * x + sine * y
+        fy[i] += cosine * y - sine * x
+        fz[i] += z * (common + 8 * strength * c)
+
+
+@njit(error_model="numpy", inline="always")
+def _corner_fluxes(gx, gy, fx, fy, strength, cosine, sine, fold, squarings):
     """Add ∂e/∂∇ξ of one corner per cell: with u = −(g_y + i g_x) and G = (u/|g|)^(ω−1) |g| e^{−iωθ_0},
     Re[…] = Re(Gu)/|g|² and its derivative times |g|² is ω (Im G, −Re G, 0) − ω Re[…] g."""
     half = 0.5 * fold
     for i in range(fy.size):
         x, y = gx[i], gy[i]
         square = x * x + y * y
-        if deep:
-            square += gz[i] * gz[i]
         inverse = 1 / (square + TINY)
         re, im = -(y * cosine + x * sine), y * sine - x * cosine
         if fold % 2 == 1:
@@ -292,5 +305,3 @@ def _corner_fluxes(gx, gy, gz, fx, fy, fz, strength, cosine, sine, fold, squarin
         radial = (1 - half) * (x * im - y * re) * inverse
         fx[i] += x + strength * (radial * x + half * im)
         fy[i] += y + strength * (radial * y - half * re)
-        if deep:
-            fz[i] += gz[i] * (1 + strength * radial)

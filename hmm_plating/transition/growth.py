@@ -151,9 +151,9 @@ def exchange_rates(state: State, overpotential: Tensor, parameters: Parameters) 
         state.order_parameter.reshape(-1, *state.order_parameter.shape[-grid.dimensions :]),
     )
     c = coefficients(parameters, batch, 1.0, field)
-    weight, curvature, stiffness, _ = reference.geometry(field, c)
+    weight, _, weighted, *_ = reference.geometry(field, c)
     y = per_cell((overpotential / parameters.kinetic_voltage).reshape(-1), c)
-    y = y + per_cell(c.capillary_length, c) * stiffness * curvature
+    y = y + per_cell(c.capillary_length, c) * weighted
     alpha, velocity = per_cell(c.transfer_coefficient, c), c.exchange_velocity
     inside = _inside(state, parameters)
     if inside is not None:

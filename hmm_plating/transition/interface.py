@@ -80,10 +80,12 @@ class Parameters:
         surface_energy: γ [J/m²].
         transfer_coefficient: cathodic α, in (0, 1).
         exchange_current_density: j0 [A/m²].
-        anisotropy_strength: δ_a of γ(θ) = γ [1 + δ_a cos(ω_a (θ − θ_0))], θ from the crystal's normal.
-            Above 1/(ω_a² − 1) some orientations have a negative stiffness γ + γ''; it is taken as 0 there.
-        anisotropy_fold: ω_a.
-        crystal_orientation: θ_0 [rad].
+        anisotropy_strength: δ_a of γ(θ) = γ [1 + δ_a cos(ω_a (θ − θ_0))] in a section, θ from the crystal's normal; in
+            a volume of the cubic γ(n) = γ [1 + δ_a (4 Σ n_i⁴ − 3)], which for n_z = 0 is that of a section. Above
+            1/(ω_a² − 1) some orientations have a negative stiffness, γ + γ'' or a principal one of Herring's tensor;
+            it is taken as 0 there.
+        anisotropy_fold: ω_a; 4 in a volume, where nothing else is defined.
+        crystal_orientation: θ_0 [rad], by which the crystal is turned in the plane (y, x), about z.
         current_efficiency: part of a cathodic current that deposits metal; stripping takes its whole current from the
             metal.
         noise_amplitude: strength of the interface noise relative to the thermal one (fluctuation–dissipation at
@@ -91,7 +93,8 @@ class Parameters:
         transport: of the cation from the bulk; None where it never lacks (c̃ = 1).
 
     Raises:
-        InputError: a value is not finite, outside its range, or of a magnitude that suggests another unit.
+        InputError: a value is not finite, outside its range, or of a magnitude that suggests another unit; or an
+            anisotropic volume is not cubic.
     """
 
     interface: Interface
@@ -133,6 +136,13 @@ class Parameters:
             value = torch.as_tensor(getattr(self, name), dtype=torch.float64).detach()
             if not bool(((value >= lowest) & (value <= highest)).all()):
                 raise InputError(f"Parameters.{name} = {value.tolist()!r} is of an unlikely magnitude: {hint}")
+        if self.interface.dimensions == 3 and self.anisotropy_fold != 4:
+            strength = torch.as_tensor(self.anisotropy_strength)
+            if strength.requires_grad or bool((strength > 0).any()):
+                raise InputError(
+                    f"Parameters.anisotropy_fold = {self.anisotropy_fold} has no meaning in three dimensions, where "
+                    "anisotropy is a cubic crystal's: give the Metal anisotropy_fold=4, or anisotropy_strength=0"
+                )
 
     @classmethod
     def from_materials(

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from hmm_plating.transition import box_torch
+from hmm_plating.transition.anisotropy_torch import weighted_curvature
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
-from hmm_plating.transition.coefficients import Coefficients, anisotropic, per_cell
+from hmm_plating.transition.coefficients import Coefficients, per_cell
 from hmm_plating.transition.kernels import DEPLETED
 from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP, FLAT_SLOPE
 from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION, largest_substep
@@ -110,12 +111,13 @@ class Geometry(NamedTuple):
 
     weight: Tensor  # w = |∇ξ|
     curvature: Tensor  # positive where metal is convex, within ±2/ℓ per lateral direction
-    stiffness: Tensor  # (γ + γ'')/γ, at least 0
+    weighted_curvature: Tensor  # what drives the surface, (γ + γ'')/γ κ in a section
+    stiffness: Tensor  # (γ + γ'')/γ, at least 0; in a volume the larger of both
     live: Tensor  # rows near the interface, in which alone ξ moves
 
 
 def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
-    """Weight, curvature and capillary stiffness of the diffuse interface.
+    """Weight, curvatures and capillary stiffness of the diffuse interface.
 
     In three dimensions κ gets the mixed fourth differences by which the nineteen-point Laplacian differs from the
     seven-point one. Without them `curvature_cancelling` would take away more of a short diagonal wave's curvature
@@ -147,8 +149,10 @@ def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
     zero = torch.zeros((), dtype=xi.dtype, device=xi.device)
     curvature = torch.where(active, (-divergence).clamp(-limit, limit), zero)
     weight = torch.where(active, 4 / width * xi * (1 - xi), zero)
-    stiffness = torch.where(active, _stiffness(padded, c), zero)
-    return Geometry(weight, curvature, stiffness, _live(active, c.dimensions))
+    weighted, stiffness = (
+        torch.where(active, value, zero) for value in weighted_curvature(padded, curvature, limit, c)
+    )
+    return Geometry(weight, curvature, weighted, stiffness, _live(active, c.dimensions))
 
 
 def _live(active: Tensor, dimensions: int) -> Tensor:
@@ -160,24 +164,6 @@ def _live(active: Tensor, dimensions: int) -> Tensor:
         | torch.cat([rows[..., :1, :] & False, rows[..., :-1, :]], -2)
     )
     return rows if dimensions == 2 else rows | rows.roll(1, -3) | rows.roll(-1, -3)
-
-
-def _stiffness(padded: Tensor, c: Coefficients) -> Tensor:
-    """1 + δ_a(1 − ω_a²) cos ω_a(θ − θ_0), θ between the outward normal and y; missing orientations have none."""
-    if not anisotropic(c):
-        return torch.ones_like(_inner(padded, *range(-c.dimensions, 0)))
-    padded = _inner(padded, *range(-c.dimensions, -2))
-    gx = 0.5 * (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2])
-    gy = 0.5 * (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1])
-    slope = torch.sqrt(gx * gx + gy * gy + FLAT_SLOPE**2)
-    cosine, sine = -gy / slope, -gx / slope
-    real, imaginary = cosine, sine
-    for _ in range(c.anisotropy_fold - 1):  # (cos θ + i sin θ)^ω
-        real, imaginary = real * cosine - imaginary * sine, real * sine + imaginary * cosine
-    strength, cos0, sin0 = (
-        per_cell(value, c) for value in (c.anisotropy_strength, c.orientation_cosine, c.orientation_sine)
-    )
-    return (1 + strength * (1 - c.anisotropy_fold**2) * (real * cos0 + imaginary * sin0)).clamp(min=0)
 
 
 def advance(
@@ -209,8 +195,8 @@ def advance(
         running = (time_left > 0) & (xi.detach() > 0.5).flatten(1).any(-1) & ~too_high & ~too_low & (status == 0)
         if not bool(running.any()):
             return Progress(xi, demand, time_left, overpotential, substeps, status, inside)
-        weight, curvature, stiffness, live = geometry(xi, c)
-        shift = per_cell(c.capillary_length, c) * stiffness * curvature
+        weight, curvature, weighted, stiffness, live = geometry(xi, c)
+        shift = per_cell(c.capillary_length, c) * weighted
         supply = per_cell(c.supply, c)
         richest = c.supply
         if inside is not None:

@@ -1,5 +1,6 @@
 """Nothing physical may depend on the grid: its spacing, its axes, its origin, or the time step."""
 
+import dataclasses
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from hmm_plating.transition import Interface, Parameters, initial_state, potenti
 
 WATER = Electrolyte(density=997.05, viscosity=0.890e-3)
 WIDTH = 16e-9
+CUBIC = dataclasses.replace(Metal.zinc(), anisotropy_fold=4)
 
 
 def parameters(cells=4, dimensions=2, metal=None, **changes):
@@ -117,10 +119,11 @@ def test_turning_a_disc_and_its_anisotropy_by_45_degrees(cells, strength):
         assert abs(axis - diagonal) > 0.04 * grown  # the anisotropy is seen
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.05])
 @pytest.mark.parametrize("drive", [-10.0, 0.0, 10.0])
-def test_volumes_are_mirrored_turned_and_shifted_alike(drive):
+def test_volumes_are_mirrored_turned_and_shifted_alike(drive, strength):
     """x and z are mirrored, swapped and shifted, noise along: to round-off."""
-    p = parameters(dimensions=3, noise_amplitude=3.0)
+    p = parameters(dimensions=3, metal=CUBIC, noise_amplitude=3.0, anisotropy_strength=strength)
     generator = torch.Generator().manual_seed(0)
     relief = torch.randn(12, 12, generator=generator, dtype=torch.float64)
     surface = torch.sigmoid(
@@ -145,7 +148,7 @@ def test_volumes_are_mirrored_turned_and_shifted_alike(drive):
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_a_step_in_parts_is_the_step(dimensions):
     """10 nm of growth in one step of many sub-steps, in two, and in seven, without noise; anisotropy counts."""
-    p = parameters(dimensions=dimensions, anisotropy_strength=0.03)
+    p = parameters(dimensions=dimensions, metal=CUBIC if dimensions == 3 else None, anisotropy_strength=0.03)
     surface = waves(4, 64, 40) if dimensions == 2 else waves(4, 16, 40).expand(8, 40, 16)
     start, duration = initial_state(surface, dimensions), 10e-9 * p.charge_per_volume / 20.0
     whole = step(start, -20.0, duration, 0 * surface, p)

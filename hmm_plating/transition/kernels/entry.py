@@ -171,7 +171,10 @@ def reverse(
     while taken < most and left > 0 and may_run(xi, margin, on_base, rows):
         k = taken
         states[k] = xi
-        work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
+        work = Work(
+            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows,
+            spare.cubic,
+        )  # fmt: skip
         reaction = None if inside is None else Reaction(reactions[k, 0], reactions[k, 1], consumption)
         if inside is not None:
             copy_to(insides[k], insides[k + 1])
@@ -193,7 +196,10 @@ def reverse(
     good = True
     for k in range(taken - 1, -1, -1):
         xi, sums, pace = states[k], all_sums[k], paces[k]
-        work = Work(spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows)
+        work = Work(
+            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows,
+            spare.cubic,
+        )  # fmt: skip
         own = None if inside is None else insides[k]
         affinity = None if inside is None else reactions[k, 0]
         by_thickness, repair_per_rate = -by_progress[0], 0.0

@@ -8,13 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from hmm_plating.compiled import inlined
+from hmm_plating.transition.kernels.anisotropy import stiffness_reverse
+from hmm_plating.transition.kernels.cubic import fill_cubic
+from hmm_plating.transition.kernels.cubic_reverse import cubic_reverse
 from hmm_plating.transition.kernels.geometry import (
     CLIP,
     curvature_reverse,
     fill_ghosts,
     fold_ghosts,
     laplacian_row,
-    stiffness_reverse,
 )
 from hmm_plating.transition.kernels.substep import (
     AGITATION,
@@ -26,6 +28,7 @@ from hmm_plating.transition.kernels.substep import (
     SINE,
     STRENGTH,
     SUPPLY,
+    largest_curvature,
     row_shift,
     weights,
 )
@@ -262,7 +265,7 @@ def rates_reverse(
     sites, alpha, margin = depth * columns, c[ALPHA], grid.margin
     plate = pace.substep * c[EXCHANGE] * math.exp(-alpha * pace.overpotential)
     strip = pace.substep * c[EXCHANGE] * math.exp((1 - alpha) * pace.overpotential)
-    by_c, limit = adjoints.coefficients, (2 if margin == 0 else 4) / grid.width
+    by_c, limit, cubic = adjoints.coefficients, largest_curvature(grid), grid.anisotropic and margin == 1
     t2, correction = math.tanh(2 / grid.width) ** 2, 8 / (3 * grid.width**2)
     carried, found = by_sums.carried * c[EXCHANGE] / sites, by_sums.cathodic * c[EXCHANGE] / sites
     shift, stiffness, weight = work.rows[9, :columns], work.rows[10, :columns], work.rows[11, :columns]
@@ -277,6 +280,8 @@ def rates_reverse(
             row[i] = 0.0
     if inside is None:
         by_c[SUPPLY] += by_sums.richest
+    if cubic:
+        fill_cubic(c[STRENGTH], c[COSINE], c[SINE], limit, work)
     for z in range(depth):
         for j in range(height):
             if not work.live[z, j]:
@@ -344,8 +349,13 @@ def rates_reverse(
             by_alpha = by_capillary = 0.0
             for i in range(columns):
                 by_alpha -= shift[i] * (plated[i] + stripped[i])
-            for i in range(columns):
-                by_capillary += by_shift[i] * kappa[i] * (stiffness[i] if grid.anisotropic else 1.0)
+            if cubic:
+                weighted = work.cubic[0, z, j]
+                for i in range(columns):
+                    by_capillary += by_shift[i] * weighted[i] if weight[i] > 0 else 0.0
+            else:
+                for i in range(columns):
+                    by_capillary += by_shift[i] * kappa[i] * (stiffness[i] if grid.anisotropic else 1.0)
             by_c[ALPHA] += by_alpha
             by_c[CAPILLARY] += by_capillary
             if inside is not None:
@@ -370,24 +380,33 @@ def rates_reverse(
                 well = 2 * t2 * under * (1 - 3 * square + 2 * t2 * square * (1 - square) * under)
                 repair = well + 6 * correction * weight[i] * kappa[i] * phi
                 target[i + 1] += repair * by_force[i] - 4 / grid.width * phi * by_weight[i]
-            if grid.anisotropic:
+            stiffest = -1
+            if grid.anisotropic and number == sums.stiffest_row:
+                stiffest = 0
                 for i in range(columns):
-                    by_stiffness[i] = by_shift[i] * c[CAPILLARY] * kappa[i] if weight[i] > 0 else 0.0
-                if number == sums.stiffest_row:
-                    best = 0
-                    for i in range(columns):
-                        if weight[i] > 0 and (weight[best] == 0 or stiffness[i] > stiffness[best]):
-                            best = i
-                    by_stiffness[best] += by_sums.stiffest
+                    if weight[i] > 0 and (weight[stiffest] == 0 or stiffness[i] > stiffness[stiffest]):
+                        stiffest = i
+            if cubic:
+                by_weighted, by_curvature, by_most = work.cubic[0, z, j], work.cubic[1, z, j], work.cubic[2, z, j]
+                for i in range(columns):
+                    by_most[i] = by_sums.stiffest if i == stiffest else 0.0
+                for i in range(columns):
+                    stiffness[i] = by_curvature[i]
+                for i in range(columns):
+                    by_weighted[i] = by_shift[i] * c[CAPILLARY] if weight[i] > 0 else 0.0
             for i in range(columns):
                 profile = 1 + correction * (1 - 6 * row[i + 1] * (1 - row[i + 1]))
                 ratio = stiffness[i] if grid.anisotropic else 1.0
                 given_here = by_shift[i] * c[CAPILLARY] * ratio + by_force[i] * weight[i] * profile
                 pull[i] = given_here if weight[i] > 0 and abs(kappa[i]) < limit else 0.0
-            if grid.anisotropic:
+            if grid.anisotropic and margin == 0:
+                for i in range(columns):
+                    by_stiffness[i] = by_shift[i] * c[CAPILLARY] * kappa[i] if weight[i] > 0 else 0.0
+                if stiffest >= 0:
+                    by_stiffness[stiffest] += by_sums.stiffest
                 by_strength, by_cosine, by_sine = stiffness_reverse(
                     by_stiffness,
-                    z + margin,
+                    z,
                     j + 1,
                     c[STRENGTH],
                     c[COSINE],
@@ -400,6 +419,11 @@ def rates_reverse(
                 by_c[STRENGTH] += by_strength
                 by_c[COSINE] += by_cosine
                 by_c[SINE] += by_sine
+    if cubic:
+        by_strength, by_angle = cubic_reverse(c[STRENGTH], c[COSINE], c[SINE], limit, work, adjoints.distance)
+        by_c[STRENGTH] += by_strength
+        by_c[COSINE] -= 0.25 * c[SINE] * by_angle
+        by_c[SINE] += 0.25 * c[COSINE] * by_angle
     curvature_reverse(adjoints.curvature, margin, work, adjoints.distance)
     fold_ghosts(adjoints.distance, margin)
     fill_ghosts(adjoints.force, margin)

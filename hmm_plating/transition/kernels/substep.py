@@ -6,6 +6,8 @@ import math
 from typing import NamedTuple
 
 from hmm_plating.compiled import called, inlined
+from hmm_plating.transition.kernels.anisotropy import stiffness_row
+from hmm_plating.transition.kernels.cubic import fill_cubic
 from hmm_plating.transition.kernels.functions import exponential
 from hmm_plating.transition.kernels.geometry import (
     ACTIVE,
@@ -14,7 +16,6 @@ from hmm_plating.transition.kernels.geometry import (
     fill_ghosts,
     find_rows,
     laplacian_row,
-    stiffness_row,
 )
 from hmm_plating.transition.kernels.overpotential import solve_overpotential
 
@@ -73,13 +74,26 @@ class Pace(NamedTuple):
 
 
 @inlined
+def largest_curvature(grid):
+    """Bound of |κ|, 2/ℓ per lateral direction."""
+    return (2 if grid.margin == 0 else 4) / grid.width
+
+
+@inlined
 def row_shift(z, j, inside, c, grid, work, weight, shift, stiffness):
-    """Gibbs–Thomson shift less ψ of a live row, 0 off the interface; κ in `work.curvature` is already clipped."""
+    """Gibbs–Thomson shift less ψ of a live row, 0 off the interface, and its stiffness, if wanted.
+
+    κ in `work.curvature` is already clipped; `work.cubic` is filled where it is wanted.
+    """
     kappa = work.curvature[z, j]
-    if grid.anisotropic:
-        stiffness_row(
-            work.distance, z + grid.margin, j + 1, c[STRENGTH], c[COSINE], c[SINE], grid.fold, work, stiffness
-        )
+    if grid.anisotropic and grid.margin == 1:
+        weighted, most = work.cubic[0, z, j], work.cubic[2, z, j]
+        for i in range(shift.size):
+            stiffness[i] = most[i]
+        for i in range(shift.size):
+            shift[i] = c[CAPILLARY] * weighted[i] if weight[i] > 0 else 0.0
+    elif grid.anisotropic:
+        stiffness_row(work.distance, z, j + 1, c[STRENGTH], c[COSINE], c[SINE], grid.fold, work, stiffness)
         for i in range(shift.size):
             shift[i] = c[CAPILLARY] * stiffness[i] * kappa[i]
     else:
@@ -138,7 +152,9 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
     find_rows(xi, grid.margin, work)
     fill_distance(xi, grid.margin, grid.width, work)
     fill_curvature(grid.margin, work)
-    limit = (2 if grid.margin == 0 else 4) / grid.width
+    limit = largest_curvature(grid)
+    if grid.anisotropic and grid.margin == 1:
+        fill_cubic(c[STRENGTH], c[COSINE], c[SINE], limit, work)
     shift, stiffness, weight, power, factor = (
         work.rows[9, :columns],
         work.rows[10, :columns],

@@ -123,7 +123,7 @@ def rough_plane(depth: int, rows: int, width: int, rms: float, correlation: floa
 def megabytes(entry: str) -> float:
     """VmRSS or VmHWM, the memory in use now and at its peak (`getrusage` would count the parent's)."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status[entry].split()[0]) / 1024
+    return int(status[entry].split()[0]) * 1024e-6
 
 
 def volume(precision: str) -> None:

@@ -129,7 +129,10 @@ class FollowedFilters:
             for chain, state in enumerate(self.states)
         }
         entries["run"] = {"last": self.last, "skipped": self.skipped}
-        save_state(checkpoint_folder(self.store.path) / STATE, self.identity, entries)
+        try:
+            save_state(checkpoint_folder(self.store.path) / STATE, self.identity, entries)
+        except InputError as error:
+            raise InputError(f"{error}; the {self.step} steps so far can be read from {self.store.path}") from error
         self.kept = self.step
 
     def __enter__(self) -> FollowedFilters:

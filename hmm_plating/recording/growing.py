@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from hmm_plating.did_you_mean import no_such_file
 from hmm_plating.errors import InputError
 from hmm_plating.recording.formats import Contents, Hints, read_contents, read_data
 
@@ -55,7 +56,7 @@ class GrowingText:
         self._grown = time.monotonic()
         self._paused = False
         if not self.path.is_file():
-            raise InputError(f"{self.path}: no such file")
+            raise InputError(no_such_file(self.path))
         if not is_text(self.path):
             raise InputError(f"{self.path}: only text can be followed, in UTF-8 or Latin-1: filter the finished file")
         if hints.scan_rate is not None:

@@ -51,7 +51,7 @@ def open_run(path: str | os.PathLike[str], *, first: int = 0, without: Collectio
     """
     path = Path(path)
     if not path.is_dir():
-        if path.is_file() and not is_stored(path):
+        if path.is_file() and path.suffix != ".nc" and not is_stored(path):
             raise InputError(f"{path} is no result of hmm-plating filter; hmm-plating inspect {path} says what it is")
         result = load(path)
         if first and "time" not in result[result.groups()[0]].dims:

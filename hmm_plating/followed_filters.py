@@ -74,7 +74,8 @@ class FollowedFilters:
         """Filter the step that ends at a position of the recording; its result, and the lag after it [s]."""
         merged = position - self.last
         if recording is not self.recording:
-            self.recording, self.drives = recording, drives(recording, self.filters[0].model.instrument.lag_times)
+            times = self.filters[0].model.instrument.lag_times
+            self.recording, self.drives = recording, drives(recording, times, self.drives)
         series = self.drives
         mean = series.current_density[self.last + 1 : position + 1].mean()
         drive: Drive = entry_at(series, position)

@@ -277,11 +277,14 @@ def sauerbrey_sensitivity(resonator: Resonator) -> float:
     return 2 * resonator.fundamental_frequency**2 / resonator.impedance
 
 
-def lagged(current_density: Tensor, duration: float, times: Sequence[float]) -> Tensor:
-    """A series of mean current densities (time,) behind first-order lags, shape (time, lags) [A/m²]."""
+def lagged(current_density: Tensor, duration: float, times: Sequence[float], previous: Tensor | None = None) -> Tensor:
+    """A series of mean current densities (time,) behind first-order lags, shape (time, lags) [A/m²].
+
+    `previous` (lags,) is what came before the series; default no current.
+    """
     response = torch.zeros(len(current_density), len(times), dtype=torch.float64)
     retained = torch.exp(-duration / torch.as_tensor(times, dtype=torch.float64))
-    previous = torch.zeros(len(times), dtype=torch.float64)
+    previous = torch.zeros(len(times), dtype=torch.float64) if previous is None else previous
     for step, current in enumerate(current_density):
         previous = retained * previous + (1 - retained) * current
         response[step] = previous

@@ -33,7 +33,7 @@ from known_result import make_result  # noqa: E402  # the tests show such a run 
 STEP = 2.0  # s
 HOUR = round(3600 / STEP)
 PERIOD = 2.0  # s between looks of the page
-WARM_UP = 40  # looks before the first measurement: caches fill
+WARM_UP = 120  # looks before the first measurement, some minutes: until then garbage is not collected
 SERVE = "import sys; from hmm_plating.cli import main; sys.exit(main(['watch', sys.argv[1]]))"
 
 

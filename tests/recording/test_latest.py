@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from conftest import make_experiment
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hmm_plating.filter_recording import drives
@@ -19,12 +18,15 @@ from hmm_plating.recording import growing, growing_recording, read, resample
 from hmm_plating.recording.growing_recording import GrowingRecording
 
 FIRST_PART = 30.0
-LINES = dict[str, list[bytes]]
+Lines = dict[str, list[bytes]]
+Experiments = Callable[..., Any]  # `make_experiment` of conftest.py
 
 
-def texts(seed: int, change: Callable[[dict[str, np.ndarray]], None] = lambda columns: None, **options: float) -> LINES:
+def texts(
+    make: Experiments, seed: int, cycles: int, change: Callable[[dict[str, np.ndarray]], None] = lambda columns: None
+) -> Lines:
     """The lines of both files; `change` may leave values out."""
-    made = make_experiment(seed, delay=np.array([0.0, 0.05, 0.1]), noise=0.5, **options)  # type: ignore[arg-type]
+    made = make(seed, delay=np.array([0.0, 0.05, 0.1]), noise=0.5, cycles=cycles)
     crystal = {name: made.qcmd[name].to_numpy(copy=True) for name in made.qcmd}
     cell = {name: made.electrochemistry[name].to_numpy(copy=True) for name in made.electrochemistry}
     change(crystal | cell)
@@ -63,7 +65,7 @@ CASES = {
 }
 
 
-def follow(folder: Path, lines: LINES, seed: int, most: int) -> tuple[xr.Dataset, int]:
+def follow(folder: Path, lines: Lines, seed: int, most: int) -> tuple[xr.Dataset, int]:
     """All steps, read after every few lines, and how many samples at most went into new ones."""
     generator = np.random.default_rng(seed)
     for name, own in lines.items():
@@ -92,9 +94,9 @@ def follow(folder: Path, lines: LINES, seed: int, most: int) -> tuple[xr.Dataset
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_steps_are_those_of_the_whole(tmp_path: Path, case: str) -> None:
-    lines = texts(1, CASES[case], cycles=4)
-    found, used = follow(tmp_path, lines, 1, 12)
+def test_steps_are_those_of_the_whole(tmp_path: Path, make_experiment: Experiments, case: str) -> None:
+    lines = texts(make_experiment, 1, 4, CASES[case])
+    found, used = follow(tmp_path, lines, 1, 40)
     expected = resample(read(tmp_path / "qcm.txt", tmp_path / "cell.txt", first_part=FIRST_PART), 2.0)
     xr.testing.assert_identical(found, expected)
     samples = len(lines["qcm.txt"]) - 1
@@ -102,18 +104,23 @@ def test_steps_are_those_of_the_whole(tmp_path: Path, case: str) -> None:
     assert used < 250  # 30 s and the last 12 s or so, of 0.27 s each
 
 
-@settings(max_examples=15)
+@pytest.mark.slow
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it makes, and keeps nothing
 @given(seed=st.integers(0, 1000), most=st.integers(1, 200), case=st.sampled_from(sorted(CASES)))
-def test_whatever_the_pieces(tmp_path_factory: pytest.TempPathFactory, seed: int, most: int, case: str) -> None:
+def test_whatever_the_pieces(
+    tmp_path_factory: pytest.TempPathFactory, make_experiment: Experiments, seed: int, most: int, case: str
+) -> None:
     folder = tmp_path_factory.mktemp("pieces")
-    found, _ = follow(folder, texts(seed, CASES[case], cycles=2), seed, most)
+    found, _ = follow(folder, texts(make_experiment, seed, 2, CASES[case]), seed, most)
     expected = resample(read(folder / "qcm.txt", folder / "cell.txt", first_part=FIRST_PART), 2.0)
     xr.testing.assert_identical(found, expected)
 
 
-def test_a_file_that_is_long_already_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_long_already_is_read_once(
+    tmp_path: Path, make_experiment: Experiments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that goes on: additions are read below the first lines, not below all."""
-    lines = texts(2, cycles=6)["qcm.txt"]
+    lines = texts(make_experiment, 2, 6)["qcm.txt"]
     (tmp_path / "qcm.txt").write_bytes(b"".join(lines[:-5]))
     text = growing.GrowingText(tmp_path / "qcm.txt", growing_recording.NO_HINTS, "crystal")
     assert text.read()

@@ -121,9 +121,10 @@ class PlatingModel:
         """
         resonator = Resonator(recording.attrs["fundamental_frequency"])
         if "air_to_liquid_frequency_shift" in recording:
-            viscosity = viscosity_from_air(recording, density, resonator).value
-        electrolyte = Electrolyte(density, viscosity)
-        require_viscosity(recording, electrolyte, resonator)
+            electrolyte = Electrolyte(density, viscosity_from_air(recording, density, resonator).value)
+        else:
+            electrolyte = Electrolyte(density, viscosity)
+            require_viscosity(recording, electrolyte, resonator)
         return cls(
             metal=metal,
             electrolyte=electrolyte,

@@ -10,15 +10,34 @@ without a word.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+
+import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from damaged_files import CUT, DIGITS, ERROR, EXCEPTION, PARTIAL, SILENT, UNCHANGED, Case, case, tally
+from damaged_files import (
+    CUT,
+    DIGITS,
+    ERROR,
+    EXCEPTION,
+    PARTIAL,
+    SILENT,
+    STORED,
+    UNCHANGED,
+    Case,
+    case,
+    tally,
+    tally_stored,
+)
 from instrument_files import FILES, OTHER_COLUMNS
+
+from hmm_plating.recording import read
 
 OUTCOMES = (ERROR, PARTIAL, UNCHANGED, DIGITS, CUT, SILENT, EXCEPTION)
 
@@ -37,9 +56,28 @@ def main() -> int:
             start = time.perf_counter()
             found = tally(made, given.mutations, given.seed, lambda text: print(text, file=sys.stderr))
             took = time.perf_counter() - start
-            print(f"{name:28s}" + "".join(f"{found[name]:25d}" for name in OUTCOMES) + f"{took:8.0f}", flush=True)
-            bad += found[SILENT] + found[EXCEPTION]
+            bad += _row(name, found, took)
+        for kind in () if given.genuine else STORED:
+            if given.only in (name := f"stored recording {kind}"):
+                start = time.perf_counter()
+                found = tally_stored(
+                    _recording(Path(folder)), Path(folder) / f"recording{kind}", given.mutations, given.seed
+                )
+                bad += _row(name, found, time.perf_counter() - start)
     return int(bad > 0)
+
+
+def _row(name: str, found: Counter[str], took: float) -> int:
+    """Print the line of a format; how many outcomes must not be."""
+    print(f"{name:28s}" + "".join(f"{found[name]:25d}" for name in OUTCOMES) + f"{took:8.0f}", flush=True)
+    return found[SILENT] + found[EXCEPTION]
+
+
+def _recording(folder: Path) -> xr.Dataset:
+    """Of the files that are damaged otherwise: a QCM's and a potentiostat's."""
+    for name in ("QSoft text", "EC-Lab .mpt"):
+        (folder / name.replace("/", " ")).write_bytes(FILES[name]())
+    return read(folder / "QSoft text", folder / "EC-Lab .mpt")
 
 
 def _cases(folder: Path, genuine: Path | None, only: str) -> list[tuple[str, Case]]:
@@ -48,6 +86,8 @@ def _cases(folder: Path, genuine: Path | None, only: str) -> list[tuple[str, Cas
         files = sorted(path for path in genuine.iterdir() if path.is_file())
         files = [path for path in files if path.suffix != ".md" and not path.name.startswith("LICENSE")]
         sources = [(path.name, path.read_bytes(), "") for path in files]
+    if importlib.util.find_spec("galvani") is None:
+        sources = [source for source in sources if not source[0].endswith(".mpr")]
     return [
         (name, case(folder / name.replace("/", " "), data, columns)) for name, data, columns in sources if only in name
     ]

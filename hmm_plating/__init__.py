@@ -13,7 +13,7 @@ from hmm_plating.follow import follow
 from hmm_plating.forecast_recording import forecast_recording
 from hmm_plating.grid import Grid
 from hmm_plating.grow_surface import grow_surface
-from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm
+from hmm_plating.instrument import Drive, InstrumentResponse, LinearTerm, clock_term
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.model import PlatingModel
 from hmm_plating.run_store import open_run
@@ -36,6 +36,7 @@ __all__ = [
     "StaticSurface",
     "Transport",
     "Wandering",
+    "clock_term",
     "emission",
     "filter_recording",
     "follow",

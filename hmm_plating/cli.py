@@ -26,6 +26,7 @@ from hmm_plating.command_options import (
     integer,
     positive,
 )
+from hmm_plating.did_you_mean import closest
 from hmm_plating.emission import ConvergenceError
 from hmm_plating.errors import InputError
 from hmm_plating.export_command import add_export
@@ -75,7 +76,20 @@ class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line, as all other errors are."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        wrong = next((word.strip("'") for word in message.split() if word.startswith(("--", "'"))), "")
+        meant = closest(wrong, self._words())
+        advice = f"; did you mean {meant}?" if meant not in (None, wrong) else ""
+        self.exit(2, f"{self.prog}: error: {message}{advice} (see {self.prog} --help)\n")
+
+    def _words(self) -> list[str]:
+        """Options and subcommands, also those of the subcommands."""
+        words: list[str] = []
+        for action in self._actions:
+            words += action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                words += action.choices
+                words += [word for parser in action.choices.values() for word in parser._words()]
+        return words
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import arviz
+import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
@@ -23,13 +24,17 @@ DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 10  # defaults of a run
 PREDICTIVE_DRAWS = 800  # of all chains
 
 
-def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
+def drives(recording: xr.Dataset, lag_times: Sequence[float], before: Drive | None = None) -> Drive:
     """What the potentiostat did in each step of a resampled recording; every entry leads with time.
+
+    `before` is that of its first steps, to which only the others are added.
 
     Raises:
         InputError: no current, or gaps in it: without the charge, nothing tells how much metal there is.
     """
     require_electrochemistry(recording)
+    if before is not None:
+        recording = recording.isel(time=slice(len(before.duration), None))
     time = torch.tensor(recording["time"].values, dtype=torch.float64)
     current = torch.tensor(recording["current_density"].values, dtype=torch.float64)
     charge = torch.tensor(recording["charge_density"].values, dtype=torch.float64)
@@ -42,14 +47,16 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
         )
     interval = float(recording.attrs["interval"])
     # a linear term's regressor: a gap keeps the last value
-    potential = recording["potential"].to_series().ffill().bfill().fillna(0.0).to_numpy(copy=True)
-    return Drive(
+    last = [] if before is None else before.potential[-1:].tolist()
+    potential = pd.Series([*last, *recording["potential"].values]).ffill().bfill().fillna(0.0).to_numpy(copy=True)
+    new = Drive(
         duration=torch.full_like(current, interval),
         current_density=current,
         charge_density=charge,
-        potential=torch.as_tensor(potential, dtype=torch.float64),
-        lagged_current=lagged(current, interval, lag_times),
+        potential=torch.as_tensor(potential[len(last) :], dtype=torch.float64),
+        lagged_current=lagged(current, interval, lag_times, None if before is None else before.lagged_current[-1]),
     )
+    return new if before is None else Drive(*(torch.cat(pair) for pair in zip(before, new, strict=True)))
 
 
 def observations(recording: xr.Dataset, withhold: Sequence[int] = ()) -> Tensor:

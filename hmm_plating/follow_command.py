@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from hmm_plating.command_options import SQUARE_CENTIMETRE
@@ -92,4 +93,5 @@ def _status(update: Update) -> str:
 
 
 def _say(text: str) -> None:
-    print(f"hmm-plating: {text}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a log on a full disk does not end a run
+        print(f"hmm-plating: {text}", file=sys.stderr, flush=True)

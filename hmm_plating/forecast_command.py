@@ -11,7 +11,7 @@ from hmm_plating import inference
 from hmm_plating.atomic_file import check_folder
 from hmm_plating.command_options import MILLIAMPERE_PER_SQUARE_CENTIMETRE, add_seed
 from hmm_plating.errors import InputError
-from hmm_plating.follow import kept_states
+from hmm_plating.followed_filters import kept_states
 from hmm_plating.forecast_recording import PlannedCurrent, final_states, forecast_recording, model_of, planned, recorded
 from hmm_plating.model_file import load_model_file, model_file_errors
 

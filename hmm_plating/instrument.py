@@ -27,6 +27,8 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Resonator
 
+CLOCK = "clock"  # name of the term of `clock_term`
+
 
 class Drive(NamedTuple):
     """What the potentiostat imposed and recorded up to the end of one filter step; scalar tensors but the last.
@@ -54,11 +56,13 @@ class SurfaceShift(NamedTuple):
         dissipation: ΔD_n of the surface [1], same shape.
         side_layer: Δf_n/n of a rigid layer that holds the side charge at the metal's mass per charge [Hz], shape
             (..., 1).
+        frequency_rate: by how much `frequency` changes per second over the step [Hz/s], same shape.
     """
 
     frequency: Tensor
     dissipation: Tensor
     side_layer: Tensor
+    frequency_rate: Tensor | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,25 @@ class LinearTerm:
             )
         if not (self.standard_deviation >= 0 and self.correlation_time > 0):
             raise InputError(f"LinearTerm {self.name!r}: standard_deviation must be ≥ 0 and correlation_time > 0")
+
+
+def clock_term(standard_deviation: float) -> LinearTerm:
+    """What is left of an error of the clock offset [s], inferred with the rest: Δf_n/n − ε d(Δf_n/n)/dt.
+
+    ε comes on top of the recording's `clock_offset` (t_QCM = t_potentiostat + offset + ε), is the same for all
+    overtones and constant. To first order in ε, and in a step in which the current turns around by the rate over the
+    step itself: right for some tenths of a step. The recording's `clock_offset_uncertainty` is a standard deviation to
+    give.
+    """
+    return LinearTerm(
+        CLOCK,
+        "frequency",
+        standard_deviation,
+        math.inf,
+        lambda surface, drive: -torch.as_tensor(surface.frequency_rate),
+        smooth=0.0,
+        independent=0.0,
+    )
 
 
 def overtone_covariance(overtones: Sequence[int], common: float, smooth: float, independent: float) -> Tensor:
@@ -137,6 +160,14 @@ class InstrumentResponse:
     def accumulated(self) -> tuple[LinearTerm, ...]:
         """The terms ∫ θ dx."""
         return tuple(term for term in self.terms if term.accumulated)
+
+    def clock_error(self, state: LinearGaussianState, overtones: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation of the clock's error [s]; None without a `clock_term`."""
+        names = [term.name for term in self.terms]
+        if CLOCK not in names:
+            return None
+        place = names.index(CLOCK) * len(overtones)
+        return state.mean[..., place], state.covariance[..., place, place].clamp(min=0).sqrt()
 
     def initial(self, overtones: Sequence[int]) -> LinearGaussianState:
         """Prior belief, shapes (k,) and (k, k) with k = (terms + accumulated terms) · overtones + 2."""
@@ -246,11 +277,14 @@ def sauerbrey_sensitivity(resonator: Resonator) -> float:
     return 2 * resonator.fundamental_frequency**2 / resonator.impedance
 
 
-def lagged(current_density: Tensor, duration: float, times: Sequence[float]) -> Tensor:
-    """A series of mean current densities (time,) behind first-order lags, shape (time, lags) [A/m²]."""
+def lagged(current_density: Tensor, duration: float, times: Sequence[float], previous: Tensor | None = None) -> Tensor:
+    """A series of mean current densities (time,) behind first-order lags, shape (time, lags) [A/m²].
+
+    `previous` (lags,) is what came before the series; default no current.
+    """
     response = torch.zeros(len(current_density), len(times), dtype=torch.float64)
     retained = torch.exp(-duration / torch.as_tensor(times, dtype=torch.float64))
-    previous = torch.zeros(len(times), dtype=torch.float64)
+    previous = torch.zeros(len(times), dtype=torch.float64) if previous is None else previous
     for step, current in enumerate(current_density):
         previous = retained * previous + (1 - retained) * current
         response[step] = previous

@@ -22,9 +22,15 @@ from hmm_plating import emission, morphology, transition
 from hmm_plating.errors import InputError
 from hmm_plating.grid import Grid
 from hmm_plating.inference import LinearPart, observe_linear, start_linear
-from hmm_plating.instrument import Drive, InstrumentResponse, SurfaceShift, sauerbrey_sensitivity
+from hmm_plating.instrument import (
+    Drive,
+    InstrumentResponse,
+    LinearGaussianState,
+    SurfaceShift,
+    sauerbrey_sensitivity,
+)
 from hmm_plating.materials import Electrolyte, Metal, Resonator
-from hmm_plating.recording import viscosity_from_air
+from hmm_plating.recording import require_viscosity, viscosity_from_air
 from hmm_plating.wandering import Wandering
 
 State = MutableMapping[str, Tensor]
@@ -115,10 +121,13 @@ class PlatingModel:
         """
         resonator = Resonator(recording.attrs["fundamental_frequency"])
         if "air_to_liquid_frequency_shift" in recording:
-            viscosity = viscosity_from_air(recording, density, resonator).value
+            electrolyte = Electrolyte(density, viscosity_from_air(recording, density, resonator).value)
+        else:
+            electrolyte = Electrolyte(density, viscosity)
+            require_viscosity(recording, electrolyte, resonator)
         return cls(
             metal=metal,
-            electrolyte=Electrolyte(density, viscosity),
+            electrolyte=electrolyte,
             resonator=resonator,
             overtones=tuple(int(n) for n in recording["overtone"].values),
             grid=grid,
@@ -148,6 +157,9 @@ class PlatingModel:
         """Advance by one step under `drive` and observe; `observation` None draws one. Returns the observation."""
         self.grow(state, float(drive.current_density), float(drive.duration))
         shift, liquid = self._emit(self.surface(state), state.get("liquid"))
+        before = state.get("surface_frequency_shift", torch.zeros(len(self.overtones), dtype=torch.float64))
+        change = shift.frequency - before / torch.as_tensor(self.overtones)
+        shift = shift._replace(frequency_rate=change / drive.duration)
         y = self._observe(state, observation, self._linear_part(state, shift, drive))
         state.update(
             liquid=liquid,
@@ -336,6 +348,9 @@ class PlatingModel:
             "surface_frequency_shift": state["surface_frequency_shift"],
             "surface_dissipation_shift": state["surface_dissipation_shift"],
         }
+        belief = LinearGaussianState(state["coefficient_mean"], state["coefficient_covariance"])
+        if (clock := self.instrument.clock_error(belief, self.overtones)) is not None:
+            reported |= {"clock_error": clock[0], "clock_error_deviation": clock[1]}
         if int(state["step"][0]) % self.morphology_interval == 0:
             reported["morphology"] = self._solid_fraction(state["order_parameter"]).float()
         return reported

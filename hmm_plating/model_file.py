@@ -13,6 +13,7 @@ from types import ModuleType
 
 import xarray as xr
 
+from hmm_plating.did_you_mean import closest
 from hmm_plating.errors import InputError
 from hmm_plating.model import PlatingModel
 
@@ -28,7 +29,7 @@ def load_model_file(path: str | Path) -> ModelBuilder:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"model file {path} does not exist; models/zinc.py is one to copy")
+        raise InputError(_no_model_file(path))
     if path.suffix != ".py":
         raise InputError(f"model file {path} is not a Python file (.py)")
     text = _trusted_text(path)
@@ -53,6 +54,14 @@ def load_model_file(path: str | Path) -> ModelBuilder:
         return model
 
     return build
+
+
+def _no_model_file(path: Path) -> str:
+    known = [str(other) for folder in {path.parent, Path("models")} for other in sorted(folder.glob("*.py"))]
+    names = {Path(name).stem: name for name in known}
+    meant = closest(path.stem, names)
+    advice = "models/zinc.py is one to copy" if meant is None else f"did you mean {names[meant]}?"
+    return f"model file {path} does not exist; {advice}"
 
 
 def _trusted_text(path: Path) -> bytes:
@@ -83,9 +92,15 @@ def _located(path: Path, error: BaseException, when: str) -> InputError:
     """Names the error and the last line of the model file that it passed through."""
     lines = [error.lineno] if isinstance(error, SyntaxError) else _lines(path, error)[-1:]
     place = f"model file {path}" + "".join(f", line {line}" for line in lines)
-    return InputError(
-        f"{place}: {error if isinstance(error, InputError) else f'{type(error).__name__} {when}: {error}'}"
-    )
+    said = str(error) if isinstance(error, InputError) else f"{type(error).__name__} {when}: {error}"
+    if isinstance(error, TypeError) and "'viscosity'" in said:
+        said += (
+            "; state the electrolyte's viscosity in Pa s, as VISCOSITY in models/zinc.py (water: 0.89e-3); "
+            "PlatingModel.for_recording replaces it where the crystal in air is given (--air FILE)"
+        )
+    if isinstance(error, AttributeError) and error.name and (meant := closest(error.name, dir(error.obj))):
+        said += f"; did you mean {meant}?"
+    return InputError(f"{place}: {said}")
 
 
 def _lines(path: Path, error: BaseException) -> list[int | None]:

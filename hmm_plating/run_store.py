@@ -21,6 +21,7 @@ import zarr
 from hmm_plating.atomic_file import check_folder
 from hmm_plating.errors import InputError
 from hmm_plating.inference import load
+from hmm_plating.recording.store import is_stored
 
 STEPS, GROUPS, FINISHED = "steps", "groups", "finished"  # attributes of the root that only the store itself needs
 SPACE = 512  # steps by which arrays grow
@@ -50,6 +51,8 @@ def open_run(path: str | os.PathLike[str], *, first: int = 0, without: Collectio
     """
     path = Path(path)
     if not path.is_dir():
+        if path.is_file() and path.suffix != ".nc" and not is_stored(path):
+            raise InputError(f"{path} is no result of hmm-plating filter; hmm-plating inspect {path} says what it is")
         result = load(path)
         if first and "time" not in result[result.groups()[0]].dims:
             raise InputError(f"{path} has no steps: first={first} cannot be taken")

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hmm_plating.command_options import positive
+from hmm_plating.did_you_mean import no_such_file
 from hmm_plating.errors import InputError
 from hmm_plating.model_file import load_model_file
+from hmm_plating.run_store import open_run
 from hmm_plating.watch import PageServer, RunReader
 
 
@@ -44,7 +46,9 @@ def _port(text: str) -> int:
 def _watch(options: argparse.Namespace) -> None:
     path = Path(options.run_path)
     if not path.exists():
-        raise InputError(f"{path} does not exist: name a result (.nc) or the store of a running filter (.zarr)")
+        raise InputError(f"{no_such_file(path)}; give a result (.nc) or the store of a running filter (.zarr)")
+    if path.is_file():
+        open_run(path, without=["morphology"])  # says now what is wrong with it
     model = None if options.model is None else Path(options.model)
     if model is not None:
         load_model_file(model)  # says now what is wrong with it

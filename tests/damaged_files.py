@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from hmm_plating.errors import InputError
-from hmm_plating.recording import read
+from hmm_plating.recording import read, write
 from hmm_plating.recording.charge import charge_curve
 from hmm_plating.recording.formats import Contents, Hints, parse_columns, read_contents
 
@@ -31,11 +32,8 @@ class Damage(NamedTuple):
 def damages(data: bytes, count: int, seed: int) -> Iterator[Damage]:
     """Cut, overwritten, shortened, repeated, exchanged and inflated files."""
     generator = np.random.default_rng(seed)
-    kinds: list[Callable[[bytes, np.random.Generator], Damage]] = [
-        _cut, _overwritten, _overwritten, _deleted, _repeated, _inserted, _zeroed, _exchanged, _separator
-    ]  # fmt: skip
     for index in range(count):
-        yield kinds[index % len(kinds)](data, generator)
+        yield KINDS[index % len(KINDS)](data, generator)
 
 
 def _block(data: bytes, generator: np.random.Generator) -> tuple[int, int]:
@@ -94,6 +92,11 @@ def _separator(data: bytes, generator: np.random.Generator) -> Damage:
     return Damage(data[:place] + new + data[place + 1 :], 1)
 
 
+KINDS: tuple[Callable[[bytes, np.random.Generator], Damage], ...] = (
+    _cut, _overwritten, _overwritten, _deleted, _repeated, _inserted, _zeroed, _exchanged, _separator
+)  # fmt: skip
+
+
 class Case(NamedTuple):
     """An undamaged file on disk, which is overwritten, and what it says."""
 
@@ -139,6 +142,47 @@ def tally(case: Case, count: int, seed: int, report: Callable[[str], None] = pri
         if what in (SILENT, EXCEPTION):
             report(f"{case.path.name}: seed {seed}, damage {number}: {what}")
         found[what] += 1
+    return found
+
+
+STORED = (".nc", ".zarr")  # what a whole recording is stored as
+
+
+def tally_stored(
+    dataset: xr.Dataset, path: Path, count: int, seed: int, report: Callable[[str], None] = print
+) -> Counter[str]:
+    """How often each outcome, over so many damaged copies of a stored recording.
+
+    Of a folder, one file is damaged, is lost, or takes the place of another.
+    """
+    write(dataset, path)
+    files = [path] if path.is_file() else sorted(place for place in path.rglob("*") if place.is_file())
+    whole = {place: place.read_bytes() for place in files}
+    places, sizes = list(whole), np.array([len(data) for data in whole.values()])
+    generator = np.random.default_rng(seed)
+    found: Counter[str] = Counter()
+    for number in range(count):
+        place = places[int(generator.choice(len(places), p=sizes / sizes.sum()))]
+        place.write_bytes(KINDS[number % len(KINDS)](whole[place], generator).data)
+        if path.is_dir() and number % 20 == 0:
+            place.unlink()
+        elif path.is_dir() and number % 20 == 1:
+            other = places[int(generator.integers(len(places)))]
+            place.write_bytes(whole[other])
+        same = place.exists() and place.read_bytes() == whole[place]
+        try:
+            again = read(path)
+        except InputError as error:
+            what = ERROR if "\n" not in str(error) and not same else SILENT
+        except Exception:
+            report(traceback.format_exc())
+            what = EXCEPTION
+        else:
+            what = UNCHANGED if again.identical(dataset) else SILENT
+        if what in (SILENT, EXCEPTION):
+            report(f"{path.name}: seed {seed}, damage {number} of {place.name}: {what}")
+        found[what] += 1
+        place.write_bytes(whole[place])
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from text_files import texts_of
 
 from hmm_plating import InputError, PlatingModel, filter_recording, open_run
 from hmm_plating.follow import Growth, Update, follow
+from hmm_plating.inference import save
 from hmm_plating.recording import first_steps, read, resample
 from hmm_plating.recording.growing_recording import GrowingRecording
 
@@ -90,7 +93,10 @@ def test_steps_one_by_one_are_the_whole(
 def test_files_that_another_process_writes(
     finished: Path, build: Builder, batch: arviz.InferenceData, tmp_path: Path
 ) -> None:
-    """Lines come in pieces, the two files not in step; the readable store only ever gains steps."""
+    """Lines come in pieces, the two files not in step; the readable store only ever gains steps.
+
+    Ends with the last step and not with a pause: a busy machine may keep the writer waiting.
+    """
     script = Path(__file__).parent / "growing_files.py"
     names = ("qcm.txt", "cell.txt")
     for name in names:
@@ -98,8 +104,12 @@ def test_files_that_another_process_writes(
     files = [f"{tmp_path / name}={finished / name}" for name in names]
     source = GrowingRecording(*(tmp_path / name for name in names), first_part=FIRST_PART)
     with subprocess.Popen([sys.executable, script, "80", "0.03", *files]) as writer:
-        for update in follow(source, build, store=tmp_path / "run.zarr", idle=4.0, **OPTIONS):
+        updates = follow(source, build, store=tmp_path / "run.zarr", idle=120.0, **OPTIONS)
+        for update in updates:
             assert open_run(tmp_path / "run.zarr").posterior.sizes["time"] == update.step
+            if update.step == batch.posterior.sizes["time"]:
+                break
+        updates.close()  # type: ignore[attr-defined]
     assert writer.returncode == 0
     assert_same(open_run(tmp_path / "run.zarr"), batch)
 
@@ -257,3 +267,40 @@ def test_a_pause_is_survived(
     write_growing({tmp_path / "cell.txt": rest[tmp_path / "cell.txt"]}, 2, 0.1)
     list(updates)
     assert_same(open_run(tmp_path / "run.zarr"), batch)
+
+
+def test_two_followers_of_one_store(steps: xr.Dataset, build: Builder, tmp_path: Path) -> None:
+    first = follow(Slices(steps), build, store=tmp_path / "run.zarr", **OPTIONS)
+    next(first)
+    with pytest.raises(InputError, match=rf"run.zarr is being written by process {os.getpid()} on"):
+        next(follow(Slices(steps), build, store=tmp_path / "run.zarr", **OPTIONS))
+    next(first)  # undisturbed
+    first.close()  # type: ignore[attr-defined]
+    next(follow(Slices(steps), build, store=tmp_path / "run.zarr", **OPTIONS))
+
+
+UNWRITABLE = {
+    "full": ["unshare", "--user", "--map-root-user", "--mount"],
+    "read-only": [] if os.geteuid() else ["setpriv", "--bounding-set=-all"],  # root may write anywhere
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", UNWRITABLE)
+def test_a_real_disk_that_cannot_be_written(
+    kind: str, finished: Path, small_model: Path, batch: arviz.InferenceData, tmp_path: Path
+) -> None:
+    """Full at random moments, or read-only from one on: one error, the store readable, and the run goes on."""
+    tried = ["mount", "-t", "tmpfs", "tmpfs", tmp_path] if kind == "full" else [sys.executable, "-c", ""]
+    try:
+        subprocess.run([*UNWRITABLE[kind], *tried], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"not allowed here: {error}")
+    for name in ("qcm.txt", "cell.txt"):
+        shutil.copy(finished / name, tmp_path)
+    save(batch, tmp_path / "batch.nc")
+    script = Path(__file__).parent / "unwritable_disk.py"
+    command = [*UNWRITABLE[kind], sys.executable, script, kind, tmp_path, small_model, tmp_path / "batch.nc", "4"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("readable, then completed") == 4

@@ -30,6 +30,7 @@ from arviz import InferenceData
 from numpy.typing import NDArray
 
 from hmm_plating.atomic_file import atomic_write
+from hmm_plating.did_you_mean import no_such_file
 from hmm_plating.errors import InputError
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def load(path: str | os.PathLike[str]) -> InferenceData:
     """
     name = os.fspath(path)
     if not os.path.isfile(name):
-        raise InputError(f"{name}: no such file")
+        raise InputError(no_such_file(name))
     try:
         with arviz.rc_context({"data.load": "eager"}):
             data = arviz.from_netcdf(name, engine="h5netcdf")

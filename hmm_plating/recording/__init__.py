@@ -1,6 +1,6 @@
 """Instrument files to one validated `xarray.Dataset` and back, and to the steps of a filter."""
 
-from hmm_plating.recording.air import Viscosity, viscosity_from_air
+from hmm_plating.recording.air import Viscosity, require_viscosity, viscosity_from_air
 from hmm_plating.recording.clock import Clock, estimate_clock_offset
 from hmm_plating.recording.dataset import require_electrochemistry, validate
 from hmm_plating.recording.formats import Hints
@@ -21,6 +21,7 @@ __all__ = [
     "first_steps",
     "read",
     "require_electrochemistry",
+    "require_viscosity",
     "resample",
     "segments",
     "validate",

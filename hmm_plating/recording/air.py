@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from hmm_plating.errors import InputError
-from hmm_plating.materials import Resonator
+from hmm_plating.materials import Electrolyte, Resonator
 
 
 class Viscosity(NamedTuple):
@@ -29,6 +29,30 @@ class Viscosity(NamedTuple):
     value: float
     uncertainty: float
     by_overtone: np.ndarray
+
+
+def require_viscosity(dataset: xr.Dataset, electrolyte: Electrolyte, resonator: Resonator) -> None:
+    """Raise InputError where a stated viscosity [Pa s] contradicts how the liquid damps the crystal by a factor of 100.
+
+    D of the crystal in a Newtonian liquid is 2/(π n Z_q) sqrt(ω_n ρ η/2) (Kanazawa and Gordon, Anal. Chim. Acta
+    175 (1985) 99); mounting and roughness add some ten per cent to what a recording with absolute values states. So
+    only a unit goes that wrong: mPa s for Pa s, g/cm³ for kg/m³.
+    """
+    if "reference_dissipation" not in dataset:
+        return
+    density, viscosity = electrolyte.density, electrolyte.viscosity
+    overtones, measured = dataset["overtone"].values, dataset["reference_dissipation"].values
+    angular_frequency = np.array([resonator.angular_frequency(int(n)) for n in overtones])
+    expected = 2 / (math.pi * overtones * resonator.impedance) * np.sqrt(angular_frequency * density * viscosity / 2)
+    known = np.isfinite(measured) & (measured > 0)
+    ratio = float(np.median(measured[known] / expected[known])) if known.any() else 1.0
+    if not 0.1 < ratio < 10:
+        raise InputError(
+            f"a density of {density:g} kg/m³ and a viscosity of {viscosity:g} Pa s would give the crystal a D of "
+            f"{float(np.median(expected)):.2g} in the liquid, where the recording has "
+            f"{float(np.median(measured[known])):.2g}, as of {viscosity * ratio**2:.2g} Pa s: state both in SI units "
+            "(water: 997, 0.89e-3), or give the crystal in air (--air FILE)"
+        )
 
 
 def viscosity_from_air(dataset: xr.Dataset, density: float, resonator: Resonator) -> Viscosity:

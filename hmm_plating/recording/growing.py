@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
+from hmm_plating.did_you_mean import no_such_file
 from hmm_plating.errors import InputError
 from hmm_plating.recording.formats import Contents, Hints, read_contents, read_data
+from hmm_plating.recording.samples import continued, lengths_of, part_of, require_same, series_of
 
 TEXT_START = 64  # bytes by which a text is told from a binary file
 BINARY = (b"\xff\xfe", b"\xfe\xff")  # UTF-16, whose lines do not end with one byte
@@ -24,13 +27,6 @@ COMPARED = 4096  # bytes before the end, by which a file that was written anew i
 JUMP = 10.0  # sampling intervals without a sample that are worth saying
 PAUSE = 10.0  # s
 READ_WHOLE = "Gamry"  # formats whose later lines need more of the file than its start: read as a whole each time
-
-
-class _Series(NamedTuple):
-    """What grows of a file, one entry per sample."""
-
-    crystal: dict[str, np.ndarray]
-    potentiostat: dict[str, np.ndarray]
 
 
 class GrowingText:
@@ -55,7 +51,7 @@ class GrowingText:
         self._grown = time.monotonic()
         self._paused = False
         if not self.path.is_file():
-            raise InputError(f"{self.path}: no such file")
+            raise InputError(no_such_file(self.path))
         if not is_text(self.path):
             raise InputError(f"{self.path}: only text can be followed, in UTF-8 or Latin-1: filter the finished file")
         if hints.scan_rate is not None:
@@ -146,63 +142,55 @@ class GrowingText:
                     raise
                 return False  # no samples yet; `error` says why
             self._lines = self._head.count(b"\n")
-            if max(_lengths(found)) >= FIRST_LINES and not found.format.startswith(READ_WHOLE):
-                self._first = found
+            if max(lengths_of(found)) >= FIRST_LINES and not found.format.startswith(READ_WHOLE):
+                self._head, self._first = self._start_of(found)
             before, self.contents = (
                 self.contents,
-                found if self._earlier is None else self._joined(self._earlier, found),
+                found if self._earlier is None else self._continued(self._earlier, found),
             )
-            return before is None or _lengths(before) != _lengths(self.contents)
+            return before is None or lengths_of(before) != lengths_of(self.contents)
         try:
             found = read_data(self._head + added, self.path, self.hints, self.part)
         except InputError as error:
             raise InputError(f"{error} (lines counted without {self._lines} read before)") from error
         self._lines += added.count(b"\n")
-        lengths = _lengths(self._first)
-        _require_same(self.path.name, _part(found, slice(0, lengths[0]), slice(0, lengths[1])), self._first)
-        new = _part(found, slice(lengths[0], None), slice(lengths[1], None))
-        if max(_lengths(new)) == 0:
+        lengths = lengths_of(self._first)
+        require_same(self.path.name, part_of(found, slice(0, lengths[0]), slice(0, lengths[1])), self._first)
+        new = part_of(found, slice(lengths[0], None), slice(lengths[1], None))
+        if max(lengths_of(new)) == 0:
             return False
         assert self.contents is not None
-        for series, known in zip(_series(new), _series(self.contents), strict=True):
-            if series and len(series["time"]) and series["time"][0] <= known["time"][-1]:
+        for samples, known in zip(series_of(new), series_of(self.contents), strict=True):
+            if samples and len(samples["time"]) and samples["time"][0] <= known["time"][-1]:
                 raise InputError(
-                    f"{self.path.name}: time goes back, from {known['time'][-1]:.10g} to {series['time'][0]:.10g} s: "
+                    f"{self.path.name}: time goes back, from {known['time'][-1]:.10g} to {samples['time'][0]:.10g} s: "
                     "was a clock set, or another recording started? Follow what comes now as a new run"
                 )
-        self.contents = self._joined(self.contents, new)
+        self.contents = self._continued(self.contents, new)
         return True
 
-    def _joined(self, before: Contents, after: Contents) -> Contents:
-        """The samples of both; those of `after` that are not later must be those of `before`."""
-        parts: dict[str, Any] = {}
-        for name, old, new in zip(_Series._fields, _series(before), _series(after), strict=True):
-            if not new or not len(new["time"]):
-                continue
-            later = new["time"] > old["time"][-1]
-            self._require_continuation(name, new, old, later)
-            if later.any():
-                self._note_jump(old["time"], new["time"][later])
-                joined = {key: np.concatenate([old[key], values[later]]) for key, values in new.items()}
-                parts[name] = getattr(before, name)._replace(**joined)
-        return before._replace(**parts)
+    def _start_of(self, found: Contents) -> tuple[bytes, Contents]:
+        """The first lines alone, as many as say the same of themselves as all lines do: a file may be long already."""
+        lines = self._head.splitlines(keepends=True)
+        count = 2 * FIRST_LINES
+        while count < len(lines):
+            head = b"".join(lines[:count])
+            with suppress(InputError):
+                first = read_data(head, self.path, self.hints, self.part)
+                lengths = lengths_of(first)
+                if max(lengths) >= FIRST_LINES:
+                    require_same(self.path.name, part_of(found, slice(0, lengths[0]), slice(0, lengths[1])), first)
+                    return head, first
+            count *= 2
+        return self._head, found
 
-    def _require_continuation(
-        self, part: str, series: dict[str, np.ndarray], before: dict[str, np.ndarray], later: np.ndarray
-    ) -> None:
-        """InputError unless samples that are not later are those that are known already."""
-        again = {name: values[~later] for name, values in series.items() if name != "rows"}
-        if not len(again["time"]):
-            return
-        start = int(np.searchsorted(before["time"], again["time"][0]))
-        stop = start + len(again["time"])
-        if stop > len(before["time"]) or not all(
-            np.array_equal(before[name][start:stop], values, equal_nan=True) for name, values in again.items()
-        ):
-            raise InputError(
-                f"{self.path.name}: another recording is in the file's place, of which the {part} has other samples "
-                f"from {again['time'][0]:.10g} s on: follow it as a new run"
-            )
+    def _continued(self, before: Contents, after: Contents) -> Contents:
+        """The samples of both; a jump of time between them is noted."""
+        joined = continued(self.path.name, before, after)
+        for old, all_ in zip(series_of(before), series_of(joined), strict=True):
+            if old and len(all_["time"]) > len(old["time"]):
+                self._note_jump(old["time"], all_["time"][len(old["time"]) :])
+        return joined
 
     def _note_jump(self, before: np.ndarray, new: np.ndarray) -> None:
         gap = float(new[0] - before[-1])
@@ -237,49 +225,3 @@ class Finished:
 
     def error(self) -> None:
         return None
-
-
-def _series(contents: Contents) -> _Series:
-    """All arrays that have one entry per sample."""
-    crystal, potentiostat = contents.crystal, contents.potentiostat
-    return _Series(
-        {}
-        if crystal is None
-        else {
-            name: values
-            for name in ("time", "frequency", "dissipation", "rows", "temperature")
-            if (values := getattr(crystal, name)) is not None
-        },
-        {}
-        if potentiostat is None
-        else {
-            name: values
-            for name in ("time", "current", "charge", "potential")
-            if (values := getattr(potentiostat, name)) is not None
-        },
-    )
-
-
-def _lengths(contents: Contents) -> tuple[int, int]:
-    crystal, potentiostat = _series(contents)
-    return len(crystal.get("time", ())), len(potentiostat.get("time", ()))
-
-
-def _part(contents: Contents, *samples: slice) -> Contents:
-    """Some samples of each part."""
-    parts: dict[str, Any] = {
-        name: getattr(contents, name)._replace(**{key: values[chosen] for key, values in series.items()})
-        for name, series, chosen in zip(_Series._fields, _series(contents), samples, strict=True)
-        if series
-    }
-    return contents._replace(**parts)
-
-
-def _require_same(name: str, found: Contents, first: Contents) -> None:
-    """InputError where additions change how the first lines are read: a unit that was found from the magnitude."""
-    for one, other in zip(_series(found), _series(first), strict=True):
-        if one.keys() != other.keys() or not all(np.array_equal(one[key], other[key], equal_nan=True) for key in one):
-            raise InputError(
-                f"{name}: its last lines change how its first ones are to be read (a unit, an empty column); "
-                "filter the finished file"
-            )

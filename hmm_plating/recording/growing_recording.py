@@ -7,16 +7,20 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import xarray as xr
 
-from hmm_plating.recording.assemble import assemble
+from hmm_plating.recording.assemble import assemble, missing_values
 from hmm_plating.recording.dataset import check_area
-from hmm_plating.recording.first_part import NotYet
+from hmm_plating.recording.first_part import NotYet, beginning, measured
 from hmm_plating.recording.formats import Hints, read_contents
-from hmm_plating.recording.formats.contents import NO_HINTS
+from hmm_plating.recording.formats.contents import NO_HINTS, Contents
 from hmm_plating.recording.growing import Finished, GrowingText, is_text
+from hmm_plating.recording.latest import latest
 from hmm_plating.recording.resample import first_steps, resample
 
+OVERLAP = 2  # steps that are made again, to see that the latest samples decide them
+REACH = 4  # steps before these that still matter: a gap that is bridged, both leads, the charge before
 FIRST_PART = 60.0  # s, from which all is estimated by default
 
 
@@ -63,6 +67,7 @@ class GrowingRecording:
             kind = GrowingText if is_text(electrochemistry) else Finished
             self._electrochemistry = kind(electrochemistry, own, "potentiostat")
         self._air = None if air is None else read_contents(air, hints._replace(columns=None), "air")
+        self._first_part = first_part
         self._stated = {
             "area": area,
             "fundamental_frequency": fundamental_frequency,
@@ -96,9 +101,39 @@ class GrowingRecording:
                     raise NotYet(str(error))
             assert self._qcmd.contents is not None
             electrochemistry = None if self._electrochemistry is None else self._electrochemistry.contents
+            if (known := self._growth.recording) is not None:
+                grown = self._grown(known, self._qcmd.contents, electrochemistry)
+                if grown is not None:
+                    return grown
             steps = resample(assemble(self._qcmd.contents, electrochemistry, self._air, **self._stated), self._interval)
             first_steps(steps)
         except NotYet as error:
             self._waiting = str(error)
             return None
         return steps
+
+    def _grown(self, known: xr.Dataset, qcmd: Contents, electrochemistry: Contents | None) -> xr.Dataset | None:
+        """The known steps and the new ones, of the latest samples alone; None where these do not give the last known
+        steps again, digit by digit."""
+        count, interval, first_part = known.sizes["time"], self._interval, self._first_part
+        if count < OVERLAP:
+            return None
+        end = float(known["time"][-1]) + interval / 2
+        delay = float(np.abs(known["sampling_delay"].values).max()) if "sampling_delay" in known else 0.0
+        if qcmd.crystal is not None and qcmd.crystal.time[-1] + delay < end + interval:
+            return known  # the next step is not over
+        since = end - (OVERLAP + REACH) * interval - 2 * delay
+        offset = float(known.attrs.get("clock_offset", 0.0))
+        source = None if electrochemistry is None else latest(electrochemistry, first_part, since, offset)
+        part = assemble(latest(qcmd, first_part, since, offset), source, self._air, **self._stated)
+        steps = resample(part, interval, first=count - OVERLAP)
+        moving = [name for name, variable in known.variables.items() if "time" in variable.dims]
+        again = steps[moving].isel(time=slice(0, OVERLAP))
+        if not again.equals(known[moving].isel(time=slice(count - OVERLAP, None))):
+            return None
+        if steps.sizes["time"] == OVERLAP:
+            return known
+        joined = xr.concat([known[moving], steps[moving].isel(time=slice(OVERLAP, None))], "time")
+        whole = measured(qcmd.crystal, beginning(qcmd, first_part).crystal)
+        fixed = known.drop_dims("time").assign_attrs(steps.attrs | {"missing_values": missing_values(whole)})
+        return fixed.merge(joined, compat="override", join="override")[list(known.data_vars)]

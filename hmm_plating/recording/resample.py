@@ -15,7 +15,6 @@ import math
 
 import numpy as np
 import xarray as xr
-from scipy.integrate import cumulative_trapezoid
 
 from hmm_plating.errors import InputError
 from hmm_plating.recording.dataset import CHANNELS, validate
@@ -25,7 +24,7 @@ UNMEASURED_NOISE = 1.0  # stated for a channel that was measured at no overtone
 NORMAL_MEDIAN_DEVIATION = 1.4826  # standard deviation of a normal variable per median absolute deviation
 
 
-def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
+def resample(dataset: xr.Dataset, interval: float = 2.0, *, first: int = 0) -> xr.Dataset:
     """The recording in steps of `interval` [s], `time` at the bin centres; a last, partial bin is left out.
 
     Shifts are NaN in a bin that holds no sample of the channel or touches a gap longer than half the bin (or than one
@@ -40,6 +39,10 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
 
     Of a recording with a `first_part`, sampling and noise are those of that part, and the steps end before the first
     one that a later sample could change.
+
+    Args:
+        first: number of the first step to give, from 0; samples of earlier ones, but for the first part and those just
+            before, may then be left out of the dataset.
 
     Raises:
         InputError: not a recording; interval not positive, shorter than the sampling or longer than the recording.
@@ -64,6 +67,8 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
         edges = edges[: 1 + np.searchsorted(edges[1:], min(decided, time[-1]), side="right")]
     else:
         longest_lead_out = longest_lead
+    before = max(first - 1, 0)  # whose charge the first current is counted from
+    edges = edges[min(before, len(edges) - 1) :]
     half_edges = _edges(time[early], interval, halves=2)
 
     result = dataset.drop_dims("time").assign_coords(time=0.5 * (edges[:-1] + edges[1:]))
@@ -90,7 +95,7 @@ def resample(dataset: xr.Dataset, interval: float = 2.0) -> xr.Dataset:
         result["charge_density"] = "time", charge
         result["current_density"] = "time", np.diff(charge, prepend=0.0) / interval
         result["potential"] = "time", _bin_means(time, dataset["potential"].values, edges)
-    return result.assign_attrs(interval=interval)
+    return result.isel(time=slice(first - before, None)).assign_attrs(interval=interval)
 
 
 def first_steps(resampled: xr.Dataset) -> xr.Dataset:
@@ -152,11 +157,14 @@ def _check_interval(interval: float, time: np.ndarray, sampling: float) -> None:
 def _bin_means(time: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean of the polyline through the known samples over each bin, shape (bins,); constant beyond its ends."""
     known = np.isfinite(values)
-    if not np.any(known):
+    if not np.any(known) or len(edges) < 2:
         return np.full(len(edges) - 1, np.nan)
-    grid = np.union1d(time[known], edges)
-    integral = cumulative_trapezoid(np.interp(grid, time[known], values[known]), grid, initial=0.0)
-    return np.diff(integral[np.searchsorted(grid, edges)]) / np.diff(edges)
+    time, values = time[known], values[known]
+    grid = np.union1d(time[(time > edges[0]) & (time < edges[-1])], edges)
+    line = np.interp(grid, time, values)
+    # each bin summed by itself: its digits do not depend on the others
+    integral = np.add.reduceat(np.diff(grid) * (line[1:] + line[:-1]) / 2, np.searchsorted(grid, edges[:-1]))
+    return integral / np.diff(edges)
 
 
 def _covered(

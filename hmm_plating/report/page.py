@@ -101,8 +101,9 @@ CAPTIONS = {
     "cycle_table": (
         "Charges from the recorded current; Coulombic efficiency is stripped over plated charge (* the recording "
         "ends during this cycle). Mass per electron: slope of the Sauerbrey mass on the charge, mean over overtones "
-        "(range). Metal: posterior median [90 % interval] of current efficiency · M/z at the end of plating; metal "
-        "recovered: share of the thickness plated in the cycle that is gone at its end."
+        "[90 % interval] (range of the overtones). Metal: posterior median [90 % interval] of current efficiency · "
+        "M/z at the end of plating; metal recovered: share of the thickness plated in the cycle that is gone at its "
+        "end."
     ),
     "filter": (
         "Health of the particle filter. The effective sample size says how many equally weighted particles the "

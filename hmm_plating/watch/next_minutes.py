@@ -9,7 +9,7 @@ from typing import Any
 from arviz import InferenceData
 
 from hmm_plating.errors import InputError
-from hmm_plating.follow import stored_states
+from hmm_plating.followed_filters import stored_states
 from hmm_plating.forecast_recording import (
     PlannedCurrent,
     chain_states,

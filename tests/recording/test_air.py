@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hmm_plating.errors import InputError
-from hmm_plating.materials import Resonator
-from hmm_plating.recording import viscosity_from_air
+from hmm_plating.materials import Electrolyte, Resonator
+from hmm_plating.recording import require_viscosity, viscosity_from_air
 
 
 def test_water_at_20_celsius(quiet):
@@ -38,3 +38,16 @@ def test_bad_input(quiet):
     rising = quiet.assign(air_to_liquid_frequency_shift=("overtone", np.array([-2500.0, 10.0, -3800.0])))
     with pytest.raises(InputError, match=r"does not fall from air to liquid at overtones \[5\]"):
         viscosity_from_air(rising, 1000.0, Resonator())
+
+
+def test_a_viscosity_in_another_unit_contradicts_the_damping(quiet):
+    """D_n = 2 ΔΓ_n/(n f0), with ΔΓ_n/n of water from the same source as above."""
+    damping = 2 * np.array([412.0, 319.1, 269.7]) / 5e6
+    water, crystal = quiet.assign(reference_dissipation=("overtone", damping)), Resonator(5e6, 8.84e6)
+    for viscosity in (1e-3, 0.3e-3, 20e-3):  # nobody's recording is refused for roughness
+        require_viscosity(water, Electrolyte(1000.0, viscosity), crystal)
+    with pytest.raises(InputError, match=r"D of 0\.004 in the liquid, .* 0\.00013, as of 0\.001 Pa s"):
+        require_viscosity(water, Electrolyte(1000.0, 1.0), crystal)
+    require_viscosity(water.drop_vars("reference_dissipation"), Electrolyte(1000.0, 1.0), crystal)
+    unknown = water.assign(reference_dissipation=("overtone", np.full(3, np.nan)))
+    require_viscosity(unknown, Electrolyte(1000.0, 1.0), crystal)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import xarray as xr
+from damaged_files import ERROR, EXCEPTION, SILENT, STORED, tally_stored
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hmm_plating.errors import InputError
 from hmm_plating.recording import read, resample, write
@@ -41,7 +45,7 @@ def test_damaged_and_other_stores(quiet: xr.Dataset, tmp_path: Path):
     write(quiet, path)
     data = bytearray(path.read_bytes())
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"recording\.nc: cannot be read, damaged\?"):
+    with pytest.raises(InputError, match=r"recording\.nc: damaged, or changed since"):
         read(path)
     xr.Dataset({"x": ("y", [1.0])}).to_netcdf(path, engine="h5netcdf")
     with pytest.raises(InputError, match="no recording of hmm_plating"):
@@ -57,18 +61,53 @@ def test_damaged_and_other_stores(quiet: xr.Dataset, tmp_path: Path):
         write(quiet, tmp_path / "nowhere" / "recording.zarr")
 
 
-def test_a_flipped_byte_in_the_data_is_noticed(quiet: xr.Dataset, tmp_path: Path):
-    """netCDF files carry checksums (Fletcher-32) of every chunk."""
+@pytest.mark.parametrize("kind", STORED)
+def test_random_damage(quiet: xr.Dataset, tmp_path: Path, kind: str):
+    """`benchmarks/corrupted_files.py` does the same with tens of thousands."""
+    found = tally_stored(quiet.isel(time=slice(60)), tmp_path / f"recording{kind}", 200, 5)
+    assert found[SILENT] == found[EXCEPTION] == 0
+    assert found[ERROR] > 150  # zeros on zeros change nothing
+    assert found.total() == 200
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_every_bit_counts(quiet: xr.Dataset, tmp_path: Path, data: st.DataObject):
+    """Any byte of the file with any other value, or any part of it alone."""
     path = tmp_path / "recording.nc"
-    write(quiet, path)
-    data = path.read_bytes()
-    caught = 0
-    for place in range(len(data) // 10, len(data), len(data) // 40):
-        path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
-        try:
-            again = read(path)
-        except InputError:
-            caught += 1
-        else:
-            xr.testing.assert_equal(again, quiet)
-    assert caught > 5
+    if not path.exists():
+        write(quiet.isel(time=slice(60)), path)
+        path.with_suffix(".whole").write_bytes(path.read_bytes())
+    whole = path.with_suffix(".whole").read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    changed = whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :]
+    for damaged in (changed, whole[:place]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError):
+            read(path)
+
+
+def test_what_another_program_wrote_is_read_with_a_warning(quiet: xr.Dataset, tmp_path: Path):
+    quiet.to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    quiet.to_zarr(tmp_path / "other.zarr", consolidated=False)
+    for name in ("other.nc", "other.zarr"):
+        again = read(tmp_path / name)
+        assert again.attrs.pop("warnings") == f"{name} has no checksum: damage would not be noticed"
+        xr.testing.assert_identical(again, quiet)
+
+
+def test_other_programs_read_it(quiet: xr.Dataset, tmp_path: Path):
+    """The digest stands where neither HDF5 nor sha256sum is disturbed by it."""
+    path = write(quiet, tmp_path / "recording.nc").qcmd
+    with xr.open_dataset(path, engine="h5netcdf") as found:
+        xr.testing.assert_equal(found, quiet)
+    folder = write(quiet, tmp_path / "recording.zarr").qcmd
+    for line in (folder / "checksums.sha256").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    (folder / "zarr.json").write_text((folder / "zarr.json").read_text().replace("zinc", "gold") + " ")
+    with pytest.raises(InputError, match="damaged, or changed since it was written"):
+        read(folder)
+    (folder / "checksums.sha256").unlink()
+    with pytest.raises(InputError, match="damaged, or changed since it was written"):
+        read(folder)

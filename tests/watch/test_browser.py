@@ -83,6 +83,46 @@ def test_loads_at_once_fits_and_asks_nobody_else(opened: Callable[..., Opened], 
     assert "withheld" in found.page.locator("#shifts").inner_text()
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_against_wcag_aa(opened: Callable[..., Opened], size: str, scheme: str) -> None:
+    """axe-core (Deque): contrast, names, roles, order of headings."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
+    found = axe.run(opened(size, scheme).page, options=rules).response
+    wrong = {rule["id"]: [node["html"][:120] for node in rule["nodes"]] for rule in found["violations"]}
+    assert wrong == {}
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+    undecided = [node["html"] for rule in found["incomplete"] for node in rule["nodes"]]
+    assert all(html.startswith("<text") for html in undecided)  # in figures, where axe does not find the ground
+
+
+CONTRASTS = """() => {
+  const channels = (colour) => colour.match(/[0-9.]+/g).map(Number);
+  const luminance = (colour) => channels(colour).slice(0, 3).map((value) => value / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);
+  const ground = (node) => {
+    for (let each = node; each; each = each.parentElement) {
+      const colour = getComputedStyle(each).backgroundColor;
+      if ((channels(colour)[3] ?? 1) === 1) return colour;
+    }
+  };
+  return [...document.querySelectorAll("svg text")].map((node) => {
+    const pair = [luminance(getComputedStyle(node).fill), luminance(ground(node.closest("svg")))];
+    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_in_figures_stands_out(opened: Callable[..., Opened], scheme: str) -> None:
+    """Contrast of WCAG 2.1, 1.4.3: at least 4.5."""
+    found = opened("desktop", scheme).page.evaluate(CONTRASTS)
+    assert len(found) > 50
+    assert min(found) >= 4.5
+
+
 def test_names_in_the_run_are_shown_as_text(opened: Callable[..., Opened]) -> None:
     """The known result's source holds a script element."""
     page = opened().page

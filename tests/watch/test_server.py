@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,7 +127,7 @@ def test_a_port_in_use_is_said(finished: Path, serve: Serve, run: Callable[..., 
 def test_what_cannot_be_watched_is_said(
     finished: Path, tmp_path: Path, run: Callable[..., Outcome], small_model: Path
 ) -> None:
-    refused(run("watch", tmp_path / "none.nc"), "none.nc does not exist")
+    refused(run("watch", tmp_path / "none.nc"), "none.nc: no such file")
     refused(run("watch", finished, "--port", "70000"), "from 0 to 65535")
     refused(run("watch", finished, "--model", tmp_path / "none.py"), "model file", "does not exist")
     everyone = tmp_path / "everyone.py"
@@ -145,3 +147,18 @@ def test_the_command_prints_the_address_and_ends_with_an_interrupt(
     outcome = run("watch", finished)
     assert outcome.code == 0
     assert outcome.output.startswith("http://127.0.0.1:")
+
+
+def test_a_page_that_is_closed_while_it_is_answered_is_no_error(
+    finished: Path, serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(finished)
+    server.reader.data = b"0" * 20_000_000  # more than the system takes at once
+    for _ in range(3):
+        with socket.create_connection(server.server_address[:2], timeout=10) as page:
+            page.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed by a reset
+            page.sendall(b"GET /run.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            page.recv(100)
+    assert ask(server, "/status.json").status == 200
+    time.sleep(0.2)
+    assert "Traceback" not in capfd.readouterr().err

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from hmm_plating.did_you_mean import no_such_file
 from hmm_plating.errors import InputError
 from hmm_plating.recording.formats import (
     awsensors,
@@ -65,7 +66,7 @@ def read_contents(path: str | Path, hints: Hints = NO_HINTS, part: str = "") -> 
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(no_such_file(path))
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -145,6 +146,16 @@ def _table(table: Table, hints: Hints, part: str) -> Contents:
 
 
 def _plain(table: Table, hints: Hints, part: str) -> Contents:
+    if part == "crystal" and eclab.matches(table.headers):
+        raise InputError(
+            f"{table.name}: columns of a potentiostat ({', '.join(table.headers)}), none of a QCM (f3, D3, …): give "
+            "the QCM's file as QCMD, and this one with --electrochemistry"
+        )
+    if part == "potentiostat" and workbooks.has_crystal(table):
+        raise InputError(
+            f"{table.name}: columns of a QCM (f3, D3, …), none of a potentiostat (time/s, (Q-Qo)/mC, …): "
+            "give the potentiostat's file with --electrochemistry, and this one as QCMD"
+        )
     if not part:
         part = "potentiostat" if not workbooks.has_crystal(table) else "crystal" if workbooks.has_time(table) else "air"
     read = {

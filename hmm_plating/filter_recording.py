@@ -47,6 +47,7 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float]) -> Drive:
         duration=torch.full_like(current, interval),
         current_density=current,
         charge_density=charge,
+        passed_charge=interval * current.abs().cumsum(0),
         potential=torch.as_tensor(potential, dtype=torch.float64),
         lagged_current=lagged(current, interval, lag_times),
     )

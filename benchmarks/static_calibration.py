@@ -1,10 +1,13 @@
 """Does the posterior of a frozen surface cover the truth as often as it says, and how wide is it predicted to be?
 
-    python benchmarks/static_calibration.py abc|vi [--surfaces 200] [--simulations 2000] [--jobs 2] [--output RANKS.nc]
+    python benchmarks/static_calibration.py abc|vi|exact [--surfaces 200] [--simulations 2000] [--output RANKS.nc]
 
 Copper of 80 nm, rough as a Gaussian random field with a period of 384 nm, under water, seen at six overtones with the
 noise of a bench instrument (1.5 Hz in Δf_n/n, 0.2e-6 in ΔD_n). Surfaces are drawn from the prior, and each is inferred
 alone. Jobs share the surfaces among processes.
+
+"exact" is the oracle of the other two: a film thicker by δ shifts by Sauerbrey's law whatever its roughness, so δ
+is integrated over in closed form; what remains is importance sampling from the prior of roughness and white noise.
 """
 
 from __future__ import annotations
@@ -14,16 +17,20 @@ import math
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 
 import numpy as np
+import pyro
 import pyro.distributions as dist
 import torch
 
 import hmm_plating as hp
-from hmm_plating.inference import Calibration, simulation_based_calibration
+from hmm_plating.inference import Calibration, ParameterPrior, simulation_based_calibration
+from hmm_plating.inference.calibration import Posterior
 from hmm_plating.inference.likelihood_free_vi import NormalGuide
+from hmm_plating.inference.random_stream import initial_random_state, random_stream
+from hmm_plating.instrument import sauerbrey_sensitivity
 
 OVERTONES = (3, 5, 7, 9, 11, 13)
 
@@ -55,7 +62,39 @@ def simulate(truth: dict[str, torch.Tensor]) -> torch.Tensor:
     return PROBLEM.simulator({name: value[None] for name, value in truth.items()})[0]
 
 
-def infer(algorithm: str, simulations: int, observed: torch.Tensor, seed: int) -> hp.inference.InferenceData:
+@cache
+def simulated(simulations: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Parameters of surfaces from the prior, and their shifts without noise."""
+    with random_stream(initial_random_state(2**30)), torch.no_grad():
+        values, _ = ParameterPrior(PROBLEM.prior).constrain(ParameterPrior(PROBLEM.prior).sample(simulations))
+        parts = []
+        for part in torch.arange(simulations).split(500):
+            with pyro.plate("draws", len(part), dim=-1):
+                parts.append(PROBLEM.expected_shifts({name: value[part] for name, value in values.items()}))
+    return values, torch.cat(parts)
+
+
+def exact(simulations: int, observed: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
+    values, shifts = simulated(simulations)
+    sauerbrey = -PROBLEM.metal.density * sauerbrey_sensitivity(PROBLEM.resonator)
+    rigid = torch.tensor([sauerbrey * order for order in OVERTONES] + [0.0] * len(OVERTONES), dtype=torch.float64)
+    precision = PROBLEM.noise**-2
+    residual = observed - shifts
+    variance = 1 / (rigid.square() * precision).sum()
+    thicker = variance * (residual * rigid * precision).sum(-1)
+    left = residual - thicker[:, None] * rigid
+    height = values["mean_height"] + thicker
+    log_weight = -0.5 * (left.square() * precision).sum(-1)
+    log_weight += PROBLEM.parameters["mean_height"].log_prob(height.nan_to_num(1.0).clamp(min=1e-12))
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(log_weight.nan_to_num(-torch.inf).softmax(0), 1000, True, generator=generator)
+    scatter = variance.sqrt() * torch.randn(1000, dtype=torch.float64, generator=generator)
+    return {name: value[chosen] for name, value in values.items()} | {"mean_height": height[chosen] + scatter}
+
+
+def infer(algorithm: str, simulations: int, observed: torch.Tensor, seed: int) -> Posterior:
+    if algorithm == "exact":
+        return exact(simulations, observed, seed)
     if algorithm == "abc":
         return hp.inference.SMCABC(PROBLEM.prior, PROBLEM.simulator).run(observed, simulations=simulations, seed=seed)
     with warnings.catch_warnings():
@@ -85,7 +124,7 @@ def joined(parts: list[Calibration]) -> Calibration:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithm", choices=("abc", "vi"))
+    parser.add_argument("algorithm", choices=("abc", "vi", "exact"))
     parser.add_argument("--surfaces", type=int, default=200)
     parser.add_argument("--simulations", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=2)

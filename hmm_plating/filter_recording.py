@@ -49,10 +49,12 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float], before: Drive | No
     # a linear term's regressor: a gap keeps the last value
     last = [] if before is None else before.potential[-1:].tolist()
     potential = pd.Series([*last, *recording["potential"].values]).ffill().bfill().fillna(0.0).to_numpy(copy=True)
+    passed = torch.zeros(1, dtype=torch.float64) if before is None else before.passed_charge[-1:]
     new = Drive(
         duration=torch.full_like(current, interval),
         current_density=current,
         charge_density=charge,
+        passed_charge=torch.cat([passed, interval * current.abs()]).cumsum(0)[1:],
         potential=torch.as_tensor(potential[len(last) :], dtype=torch.float64),
         lagged_current=lagged(current, interval, lag_times, None if before is None else before.lagged_current[-1]),
     )

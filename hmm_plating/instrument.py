@@ -2,16 +2,20 @@
 
 An observation is, for each overtone n,
 
-    Δf_n/n = Σ_j θ_jn x_j + Σ_k ∫ θ_kn dx_k − s m + noise,        ΔD_n = Σ_j θ_jn x_j + Σ_k ∫ θ_kn dx_k + noise.
+    Δf_n/n = Σ_j θ_jn x_j + Σ_k I_kn − s m + noise,        ΔD_n = Σ_j θ_jn x_j + Σ_k I_kn + noise,
+    dI_kn = θ_kn dx_k − I_kn |dx_k|/μ_k,                     dm = |j| (r − m/q) dt.
 
 The regressors x_j are known at each step: the shift that the surface itself causes (its coefficient is the mass
 sensitivity of the overtone, about 1), the charge that has flowed without making metal (it leaves a rigid layer), the
 recorded potential (adsorption and charging), the current seen through first-order lags (the electrolyte at the
 electrode follows the current slowly) and 1 (the baseline). The integrals are the errors of what is computed for one
 small box: the crystal feels many such boxes, so what the surface changes by is known only up to a factor that wanders,
-while what does not change keeps the error that it has. m is a rigid side mass whose rate wanders. All coefficients are
-Gaussian a priori, wander as Ornstein–Uhlenbeck processes and are correlated across overtones, so that a Kalman
-filter marginalises them exactly (Doucet, de Freitas, Murphy and Russell, UAI 2000: Rao–Blackwellised particle filter).
+while what does not change keeps the error that it has. A surface that has changed by μ is another one, and what is
+stripped takes its error with it, so the integral forgets over μ. m is a rigid side mass whose rate per charge, r,
+wanders; it forgets over the charge q. Without forgetting both would be random walks, and a forecast over a plating and
+its stripping would have the width of all errors since. All coefficients are Gaussian a priori, wander as
+Ornstein–Uhlenbeck processes and are correlated across overtones, so that a Kalman filter marginalises them exactly
+(Doucet, de Freitas, Murphy and Russell, UAI 2000: Rao–Blackwellised particle filter).
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.forgetful_integral import forgetful_integral
 from hmm_plating.materials import Resonator
 
 CLOCK = "clock"  # name of the term of `clock_term`
@@ -37,6 +42,7 @@ class Drive(NamedTuple):
         duration: length of the step [s].
         current_density: mean over the step [A/m²], plating negative.
         charge_density: since the start of the recording [C/m²].
+        passed_charge: charge that has flowed either way since then, ∫|j| dt [C/m²].
         potential: [V].
         lagged_current: the current density behind first-order lags, one per time constant, shape (lags,) [A/m²].
     """
@@ -44,6 +50,7 @@ class Drive(NamedTuple):
     duration: Tensor
     current_density: Tensor
     charge_density: Tensor
+    passed_charge: Tensor
     potential: Tensor
     lagged_current: Tensor
 
@@ -78,6 +85,7 @@ class LinearTerm:
         mean: of the coefficient a priori.
         common, smooth, independent: how alike overtones are, see `overtone_covariance`.
         accumulated: the coefficient weighs the changes of the regressor, ∫ θ dx, instead of its value, θ x.
+        memory: μ, change of the regressor over which that integral falls to 1/e [its unit]; math.inf keeps it.
     """
 
     name: str
@@ -90,6 +98,7 @@ class LinearTerm:
     smooth: float = 0.3
     independent: float = 3e-4
     accumulated: bool = False
+    memory: float = math.inf
 
     def __post_init__(self) -> None:
         if self.channel not in ("frequency", "dissipation"):
@@ -98,6 +107,8 @@ class LinearTerm:
             )
         if not (self.standard_deviation >= 0 and self.correlation_time > 0):
             raise InputError(f"LinearTerm {self.name!r}: standard_deviation must be ≥ 0 and correlation_time > 0")
+        if not self.memory > 0:
+            raise InputError(f"LinearTerm {self.name!r}: memory must be positive, got {self.memory!r}")
 
 
 def clock_term(standard_deviation: float) -> LinearTerm:
@@ -147,6 +158,7 @@ class InstrumentResponse:
         side_mass_deviation: standard deviation of the rigid side mass at the start [kg/m²].
         side_mass_rate_deviation: stationary standard deviation of its rate, per charge that flows [kg/C].
         side_mass_rate_time: correlation time of that rate [s].
+        side_mass_memory: q, charge over which the side mass falls to 1/e [C/m²]; math.inf keeps it.
         lag_times: time constants of `Drive.lagged_current` [s].
     """
 
@@ -155,6 +167,7 @@ class InstrumentResponse:
     side_mass_rate_deviation: float
     side_mass_rate_time: float
     lag_times: tuple[float, ...]
+    side_mass_memory: float = math.inf
 
     @property
     def accumulated(self) -> tuple[LinearTerm, ...]:
@@ -217,18 +230,20 @@ class InstrumentResponse:
         for number, index in enumerate(positions):
             own = slice(index * count, (index + 1) * count)
             total = slice((len(self.terms) + number) * count, (len(self.terms) + number + 1) * count)
-            part, dx = _mean_over_step(duration / self.terms[index].correlation_time), change[..., number, :]
-            covariance = prior.covariance[own, own]
+            term, dx, covariance = self.terms[index], change[..., number, :], prior.covariance[own, own]
+            part = forgetful_integral(duration / term.correlation_time, dx.abs() / term.memory)
+            transition[..., total, total] = torch.diag_embed(part.kept)
             transition[..., total, own] = torch.diag_embed(part.gain * dx)
-            offset[..., total] = (1 - part.gain) * dx * prior.mean[own]
-            process[..., total, total] = part.variance * covariance * (dx[..., :, None] * dx[..., None, :])
-            process[..., total, own] = part.covariance * dx[..., :, None] * covariance
+            offset[..., total] = part.pull * dx * prior.mean[own]
+            process[..., total, total] = _outer(part.root * dx[..., None]) * covariance
+            process[..., total, own] = (part.covariance * dx)[..., :, None] * covariance
             process[..., own, total] = process[..., total, own].mT
-        part = _mean_over_step(duration / self.side_mass_rate_time)
-        flow, variance = abs(float(drive.current_density)) * duration, self.side_mass_rate_deviation**2
-        transition[..., -2, -1] = part.gain * flow
-        process[..., -2, -2] = variance * part.variance * flow**2
-        process[..., -2, -1] = process[..., -1, -2] = variance * part.covariance * flow
+        flow = torch.abs(drive.current_density) * duration
+        part = forgetful_integral(duration / self.side_mass_rate_time, flow / self.side_mass_memory)
+        deviation = self.side_mass_rate_deviation
+        transition[..., -2, -2], transition[..., -2, -1] = part.kept, part.gain * flow
+        process[..., -2, -2] = deviation**2 * _outer(part.root[None] * flow)[0, 0]
+        process[..., -2, -1] = process[..., -1, -2] = deviation**2 * part.covariance * flow
         return transition, offset, process
 
     def observation_matrix(
@@ -254,22 +269,10 @@ class InstrumentResponse:
         return matrix
 
 
-class _StepMean(NamedTuple):
-    """The mean of an Ornstein–Uhlenbeck process of unit variance over a step that starts at θ: N(gain θ, variance)."""
-
-    gain: float
-    variance: float
-    covariance: float  # with the process at the end of the step
-
-
-def _mean_over_step(ratio: float) -> _StepMean:
-    """For a step of `ratio` correlation times (Gillespie, Phys. Rev. E 54 (1996) 2084): its length does not matter."""
-    if ratio < 1e-3:  # the closed form would cancel
-        gain = 1 - ratio * (1 / 2 - ratio * (1 / 6 - ratio / 24))
-        variance = ratio * (2 / 3 - ratio * (1 / 2 - ratio * (7 / 30 - ratio / 12)))
-        return _StepMean(gain, variance, ratio * (1 - ratio * (1 - ratio * (7 / 12 - ratio / 4))))
-    lost = -math.expm1(-ratio)
-    return _StepMean(lost / ratio, (2 * ratio - 2 * lost - lost**2) / ratio**2, lost**2 / ratio)
+def _outer(root: Tensor) -> Tensor:
+    """root rootᵀ, symmetric to the last bit."""
+    product = root @ root.mT
+    return 0.5 * (product + product.mT)
 
 
 def sauerbrey_sensitivity(resonator: Resonator) -> float:

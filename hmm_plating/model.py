@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -258,17 +257,22 @@ class PlatingModel:
         """Shifts, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
         fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
         dimensions = self.grid.dimensions
-        surroundings = (spacing * self.grid.coarsening, self.overtones, self.electrolyte, self.resonator, self.metal)
-        accuracy: dict[str, Any] = {
-            "tolerance": self.load_tolerance,
-            "absolute_tolerance": LOAD_TOLERANCE_HERTZ,
-            "dimensions": dimensions,
-        }
+        differentiated = fraction.requires_grad
         solution = emission.solve(
-            fraction.detach(), *surroundings, **accuracy, initial_guess=liquid, keep_field=torch.float32
+            fraction.detach(),
+            spacing * self.grid.coarsening,
+            self.overtones,
+            self.electrolyte,
+            self.resonator,
+            self.metal,
+            tolerance=self.load_tolerance,
+            absolute_tolerance=LOAD_TOLERANCE_HERTZ,
+            dimensions=dimensions,
+            initial_guess=liquid,
+            keep_field=torch.float32,
+            keep_gradient=differentiated,
         )
-        # the solution has no graph
-        load = emission.load_impedance(fraction, *surroundings, **accuracy) if fraction.requires_grad else solution.load
+        load = emission.differentiable_load(solution, fraction, dimensions) if differentiated else solution.load
         order = torch.as_tensor(self.overtones, dtype=torch.float64)
         angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
         # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge

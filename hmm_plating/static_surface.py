@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import arviz
 import pyro
 import pyro.distributions as dist
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from hmm_plating import emission
 from hmm_plating.errors import InputError
+from hmm_plating.inference.arviz_export import InferenceData, from_groups
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.morphology.random_surface import Parameter
 
@@ -132,7 +132,7 @@ class StaticSurface:
         chains: int = 1,
         seed: int = 0,
         max_tree_depth: int = 7,
-    ) -> arviz.InferenceData:
+    ) -> InferenceData:
         """Posterior of the parameters by NUTS in parameters and white noise: the check of the likelihood-free ones.
 
         A draw takes up to 2^max_tree_depth gradients of the load. Use a `tolerance` of 1e-4 or less: a gradient that is
@@ -167,10 +167,14 @@ class StaticSurface:
                 kept.append(sampler.get_samples())
                 diverging[chain, sampler.diagnostics()["divergences"]["chain 0"]] = True
         posterior = {name: torch.stack([one[name] for one in kept]).numpy() for name in self.parameters}
-        return arviz.from_dict(
-            posterior=posterior,
-            sample_stats={"diverging": diverging.numpy()},
-            observed_data={"shifts": observed.numpy()},
+        chains_first = ("chain", "draw")
+        return from_groups(
+            {
+                "posterior": (chains_first, posterior),
+                "sample_stats": (chains_first, {"diverging": diverging.numpy()}),
+                "observed_data": ((), {"shifts": observed.numpy()}),
+            },
+            attrs={"seed": seed},
         )
 
     def _within_bounds(self, observed: Tensor) -> None:

@@ -60,7 +60,7 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm("sensitivity", "frequency", 0.1, 4e5, lambda surface, drive: surface.frequency, 1.0, smooth=0.03),
         # one box stands for the many that the crystal feels, see zinc.py
         hp.LinearTerm(
-            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, independent=0.01, accumulated=True
+            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=150
         ),
         # the wetting layer is copper too, other side charge leaves nothing: 0 to 1 of copper's mass per charge
         hp.LinearTerm("side layer", "frequency", 0.3, 4e5, lambda surface, drive: surface.side_layer, mean=0.7),
@@ -77,5 +77,6 @@ INSTRUMENT = hp.InstrumentResponse(
     side_mass_deviation=1e-6,
     side_mass_rate_deviation=1e-8,
     side_mass_rate_time=30.0,
+    side_mass_memory=150.0,
     lag_times=(4.0,),
 )

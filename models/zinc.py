@@ -57,10 +57,12 @@ INSTRUMENT = hp.InstrumentResponse(
         ),
         # one box stands for the many that the crystal feels: what its surface changes by is right within some percent
         hp.LinearTerm(
-            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, independent=0.01, accumulated=True
+            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=150
         ),
         # more mass than the islands and the liquid between them: about 0.8 Hz per C/m² on two recordings' platings
         hp.LinearTerm("charge", "frequency", 0.4, 4e5, lambda surface, drive: drive.charge_density, mean=0.8),
+        # what a cycle leaves behind in proportion to all charge, or takes along as gas
+        hp.LinearTerm("passed charge", "frequency", 0.05, 4e5, lambda surface, drive: drive.passed_charge),
         hp.LinearTerm("side layer", "frequency", 0.3, 4e5, lambda surface, drive: surface.side_layer),
         hp.LinearTerm("fast current", "frequency", 1.0, 1e5, lambda surface, drive: drive.lagged_current[0]),
         hp.LinearTerm("slow current", "frequency", 2.0, 1e5, lambda surface, drive: drive.lagged_current[1]),
@@ -79,5 +81,6 @@ INSTRUMENT = hp.InstrumentResponse(
     side_mass_deviation=1e-5,
     side_mass_rate_deviation=2e-8,
     side_mass_rate_time=6.0,
+    side_mass_memory=150.0,
     lag_times=(2.0, 8.0),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,13 +26,16 @@ RESPONSE = InstrumentResponse(
         ),
         LinearTerm("potential", "dissipation", 1e-6, 90.0, lambda surface, drive: drive.potential),
         LinearTerm("side layer", "frequency", 0.4, 70.0, lambda surface, drive: surface.side_layer),
-        LinearTerm("box", "frequency", 0.1, 20.0, lambda surface, drive: surface.frequency, 0.2, accumulated=True),
+        LinearTerm(
+            "box", "frequency", 0.1, 20.0, lambda surface, drive: surface.frequency, 0.2, accumulated=True, memory=9.0
+        ),
         LinearTerm("box", "dissipation", 0.3, math.inf, lambda surface, drive: surface.dissipation, accumulated=True),
     ),
     side_mass_deviation=1e-5,
     side_mass_rate_deviation=5e-8,
     side_mass_rate_time=6.0,
     lag_times=(2.0, 8.0),
+    side_mass_memory=200.0,
 )
 COEFFICIENTS = len(RESPONSE.terms) * COUNT
 STATES = COEFFICIENTS + 2 * COUNT + 2
@@ -42,7 +46,8 @@ durations = st.floats(1e-3, 1e3)
 
 
 def drive(duration: float = 2.0, current: float = 0.0, charge: float = 0.0, potential: float = 0.0) -> Drive:
-    numbers = (torch.tensor(value, dtype=torch.float64) for value in (duration, current, charge, potential))
+    values = (duration, current, charge, abs(charge), potential)
+    numbers = (torch.tensor(value, dtype=torch.float64) for value in values)
     return Drive(*numbers, lagged_current=torch.tensor([1.5, -2.5], dtype=torch.float64))
 
 
@@ -102,7 +107,7 @@ def test_the_side_mass_grows_with_the_charge_that_flows_either_way() -> None:
 
 
 def test_an_accumulated_term_is_the_integral_of_its_coefficient() -> None:
-    """∫ θ dx by Monte Carlo: Euler–Maruyama paths of θ, Riemann sums of x, against mean and covariance of the step."""
+    """dI = (θ − I/μ) dx by Monte Carlo: Euler–Maruyama paths against mean and covariance of the step."""
     term, duration, steps, paths = RESPONSE.terms[6], 30.0, 400, 20_000
     generator = torch.Generator().manual_seed(0)
     fine = duration / steps
@@ -110,7 +115,7 @@ def test_an_accumulated_term_is_the_integral_of_its_coefficient() -> None:
     theta = torch.full((paths,), 0.5, dtype=torch.float64)
     integral = torch.zeros(paths, dtype=torch.float64)
     for _ in range(steps):
-        integral += theta * dx
+        integral += (theta - integral / term.memory) * dx
         noise = torch.randn(paths, generator=generator, dtype=torch.float64)
         drift = (term.mean - theta) * fine / term.correlation_time
         theta += drift + term.standard_deviation * math.sqrt(2 * fine / term.correlation_time) * noise
@@ -127,6 +132,31 @@ def test_an_accumulated_term_is_the_integral_of_its_coefficient() -> None:
     assert correlation == pytest.approx(expected, abs=0.03)
 
 
+def test_an_error_that_lasts_is_remembered_over_its_memory() -> None:
+    """θ constant: dI = (θ − I/μ) dx gives I = θ μ (1 − e^{−x/μ}), and back at x = 0 I = −θ μ (1 − e^{−x/μ})²."""
+    term = LinearTerm("box", "frequency", 0.1, math.inf, lambda s, d: s.frequency, accumulated=True, memory=9.0)
+    response = replace(RESPONSE, terms=(term,))
+    change = torch.full((1, COUNT), 25.0, dtype=torch.float64)
+    there, back = (response.dynamics(OVERTONES, drive(7.0), sign * change)[0] for sign in (1, -1))
+    coefficient, total = 0, COUNT
+    kept = math.exp(-25 / 9)
+    assert float(there[total, coefficient]) == pytest.approx(9 * (1 - kept), rel=1e-12)
+    assert float((back @ there)[total, coefficient]) == pytest.approx(-9 * (1 - kept) ** 2, rel=1e-12)
+    assert float(there[total, total]) == pytest.approx(kept, rel=1e-12)
+
+
+def test_the_side_mass_stays_within_what_its_memory_allows() -> None:
+    """dm = (r − m/q) |j| dt with r an Ornstein–Uhlenbeck process: Var m → σ² q² τ|j| / (τ|j| + q)."""
+    flow, rate_time, memory = 10.0, RESPONSE.side_mass_rate_time, RESPONSE.side_mass_memory
+    transition, _, process = RESPONSE.dynamics(OVERTONES, drive(50.0, flow))
+    belief = torch.zeros(2, 2, dtype=torch.float64)
+    for _ in range(60):
+        belief = transition[-2:, -2:] @ belief @ transition[-2:, -2:].T + process[-2:, -2:]
+    charge = flow * rate_time  # over which the rate is remembered
+    expected = RESPONSE.side_mass_rate_deviation**2 * memory**2 * charge / (charge + memory)
+    assert float(belief[0, 0]) == pytest.approx(expected, rel=1e-9)
+
+
 def test_what_does_not_change_accumulates_nothing() -> None:
     mean, covariance = RESPONSE.initial(OVERTONES)
     transition, offset, process = RESPONSE.dynamics(OVERTONES, drive(5.0, -10.0))
@@ -141,7 +171,7 @@ def test_particles_accumulate_each_by_its_own_change() -> None:
     for particle in range(4):
         alone = RESPONSE.dynamics(OVERTONES, drive(2.0, -10.0), change[particle])
         for batch, single in zip(together, alone, strict=True):
-            assert torch.equal(batch[particle], single)
+            torch.testing.assert_close(batch[particle], single, rtol=1e-12, atol=0)
 
 
 def explicit_observation(state: Tensor, surface: SurfaceShift, at: Drive) -> Tensor:
@@ -221,3 +251,5 @@ def test_terms_refuse_what_they_cannot_mean() -> None:
         LinearTerm("x", "frequency", -1.0, 1.0, lambda surface, drive: 1.0)
     with pytest.raises(InputError, match="correlation_time > 0"):
         LinearTerm("x", "frequency", 1.0, 0.0, lambda surface, drive: 1.0)
+    with pytest.raises(InputError, match="memory must be positive"):
+        LinearTerm("x", "frequency", 1.0, 1.0, lambda surface, drive: 1.0, accumulated=True, memory=0.0)

@@ -2,7 +2,7 @@
 
 from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, viscoelastic_film
 from hmm_plating.emission.geometry import solid_fraction
-from hmm_plating.emission.load import load_impedance
+from hmm_plating.emission.load import differentiable_load, load_impedance
 from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.shapes import cylinders, egg_crate, grating, hemispheres, spheres
 from hmm_plating.emission.small_load import shifts
@@ -15,6 +15,7 @@ __all__ = [
     "ViscoelasticLayer",
     "brinkman",
     "cylinders",
+    "differentiable_load",
     "egg_crate",
     "grating",
     "hemispheres",

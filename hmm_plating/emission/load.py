@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
 from hmm_plating.emission.closed_form import Overtones
 from hmm_plating.emission.media import ViscoelasticLayer
-from hmm_plating.emission.solver import Backend, solve
+from hmm_plating.emission.solver import Backend, Solution, solve
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 
-class _LoadImpedance(torch.autograd.Function):
+class _Attached(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, solid_fraction: Tensor, arguments: tuple, options: dict[str, Any]) -> Tensor:
-        # the gradient now, while each field is at hand: it takes a ninth of the fields' memory
-        solution = solve(solid_fraction, *arguments, **options, keep_field=False, keep_gradient=True)
-        ctx.save_for_backward(solution.gradient)
-        ctx.dimensions, ctx.dtype = options["dimensions"], solid_fraction.dtype
-        return solution.load
+    def forward(ctx: Any, solid_fraction: Tensor, load: Tensor, gradient: Tensor, dimensions: int) -> Tensor:
+        ctx.save_for_backward(gradient)
+        ctx.dimensions, ctx.dtype = dimensions, solid_fraction.dtype
+        return load.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *cotangent: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *cotangent: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         cells, overtone = (...,) + (None,) * ctx.dimensions, -1 - ctx.dimensions
         pulled = torch.zeros_like(gradient.select(overtone, 0).real)
         for weight, slope in zip(cotangent[0].conj().unbind(-1), gradient.unbind(overtone), strict=True):
             pulled += (weight[cells] * slope).real  # one overtone at a time takes little memory
-        return pulled.to(ctx.dtype), None, None
+        return pulled.to(ctx.dtype), None, None, None
+
+
+def differentiable_load(solution: Solution, solid_fraction: Tensor, dimensions: int = 2) -> Tensor:
+    """The load of a solution with `keep_gradient`, as a function of the solid fraction that it was solved for."""
+    return cast(Tensor, _Attached.apply(solid_fraction, solution.load, solution.gradient, dimensions))
 
 
 def load_impedance(
@@ -76,15 +79,21 @@ def load_impedance(
     Raises:
         InputError, ConvergenceError: as `solve`.
     """
-    arguments = (spacing, overtones, electrolyte, resonator, metal)
-    options: dict[str, Any] = {
-        "layers": layers,
-        "precision": precision,
-        "tolerance": tolerance,
-        "absolute_tolerance": absolute_tolerance,
-        "dimensions": dimensions,
-        "backend": backend,
-    }
-    if torch.is_grad_enabled() and isinstance(solid_fraction, Tensor) and solid_fraction.requires_grad:
-        return _LoadImpedance.apply(solid_fraction, arguments, options)
-    return solve(solid_fraction, *arguments, **options, keep_field=False).load
+    differentiated = isinstance(solid_fraction, Tensor) and solid_fraction.requires_grad and torch.is_grad_enabled()
+    solution = solve(
+        solid_fraction.detach() if differentiated else solid_fraction,
+        spacing,
+        overtones,
+        electrolyte,
+        resonator,
+        metal,
+        layers=layers,
+        tolerance=tolerance,
+        absolute_tolerance=absolute_tolerance,
+        precision=precision,
+        keep_field=False,  # the gradient is made while each field is at hand: it takes a ninth of the fields' memory
+        keep_gradient=differentiated,
+        dimensions=dimensions,
+        backend=backend,
+    )
+    return differentiable_load(solution, solid_fraction, dimensions) if differentiated else solution.load

@@ -6,7 +6,10 @@ With z the standard normal noise of a step and ℓ(z) = log p(y_t | x_t(z)), New
 
 J the Jacobian of the whitened prediction, so that JᵀJ is the Fisher information (Gauss–Newton); where an observed site
 is not Gaussian, its rows come from the positive part of −∇²ℓ. The observation has few channels and the noise may have
-many directions: with JJᵀ = V Λ Vᵀ and Q = JᵀV Λ^−½, S^½ = I + Q ((1 + Λ)^−½ − 1) Qᵀ.
+many directions: with JJᵀ = V Λ Vᵀ and Q = JᵀV Λ^−½, S^½ = I + Q ((1 + Λ)^−½ − 1) Qᵀ. The same expansion tells how well
+a particle will explain the observation whatever its noise, which an auxiliary filter needs:
+
+    log ∫ exp(ℓ(z)) N(z; 0, I) dz ≈ ℓ(z₀) − ∇ℓᵀz₀ − |J z₀|²/2 + mᵀS⁻¹m/2 − Σ log(1 + Λ)/2.
 
 Doucet, Godsill and Andrieu, Statistics and Computing 10 (2000) 197, section II.D; a share of the draws comes from the
 prior, which bounds the weights (Hesterberg, Technometrics 37 (1995) 185).
@@ -23,25 +26,68 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.program import Program, Site, log_density
+from hmm_plating.inference.resampling import take
 from hmm_plating.inference.standard_noise import StandardNoise, at_mean, whitened_location
 
 
 class LocalGaussian(NamedTuple):
-    """N(m, (I + JᵀJ)⁻¹) per particle: mean (N, D), directions Q (N, D, K), curvature Λ (N, K)."""
+    """N(m, (I + JᵀJ)⁻¹) per particle: mean (N, D), directions Q (N, D, K), curvature Λ (N, K).
+
+    `log_evidence` (N,) is log p(y_t | x_{t−1}) by the same expansion.
+    """
 
     mean: Tensor
     directions: Tensor
     curvature: Tensor
+    log_evidence: Tensor
 
     @classmethod
-    def around(cls, z: Tensor, gradient: Tensor, jacobian: Tensor) -> LocalGaussian:
-        """From ∇ℓ (N, D) and J (N, K, D) at z (N, D)."""
+    def around(cls, z: Tensor, density: Tensor, gradient: Tensor, jacobian: Tensor) -> LocalGaussian:
+        """From ℓ (N,), ∇ℓ (N, D) and J (N, K, D) at z (N, D); where they are not finite, the model's own noise."""
+        finite = torch.isfinite(gradient).all(-1) & torch.isfinite(jacobian).flatten(1).all(-1)
+        gradient = torch.where(finite[:, None], gradient, 0.0)
+        jacobian = torch.where(finite[:, None, None], jacobian, 0.0)
         curvature, rotation = torch.linalg.eigh(jacobian @ jacobian.mT)
         curvature = curvature.clamp(min=0)
         scale = torch.where(curvature > 1e-12, curvature, torch.inf).rsqrt()
         directions = jacobian.mT @ (rotation * scale[:, None, :])
-        ascent = gradient + (jacobian.mT @ (jacobian @ z[..., None]))[..., 0]
-        return cls(ascent - _along(directions, curvature / (1 + curvature), ascent), directions, curvature)
+        seen = (jacobian @ z[..., None])[..., 0]
+        ascent = gradient + (jacobian.mT @ seen[..., None])[..., 0]
+        mean = ascent - _along(directions, curvature / (1 + curvature), ascent)
+        change = 0.5 * (mean * ascent).sum(-1) - (gradient * z).sum(-1) - 0.5 * seen.square().sum(-1)
+        change = change - 0.5 * torch.log1p(curvature).sum(-1)
+        return cls(mean, directions, curvature, density + change.to(density))
+
+
+class Proposal(NamedTuple):
+    """What a guide found for one step: a local Gaussian in the noise of some sites, the others as they are.
+
+    Attributes:
+        noise: {site: z} of all Gaussian sites, (N, …).
+        values: {site: value} of the latent sites that are not Gaussian.
+        chosen: names of the sites that are proposed, none where there is nothing to propose.
+        local: the Gaussian in the noise of `chosen`, side by side.
+        defensive: share of draws from the model itself.
+    """
+
+    noise: dict[str, Tensor]
+    values: dict[str, Tensor]
+    chosen: tuple[str, ...]
+    local: LocalGaussian | None
+    defensive: float
+
+    def take(self, index: Tensor) -> Proposal:
+        """That of the chosen particles."""
+        local = None if self.local is None else LocalGaussian(*(part[index.to(part.device)] for part in self.local))
+        return self._replace(noise=take(self.noise, index), values=take(self.values, index), local=local)
+
+    def draw(self) -> tuple[StandardNoise, Tensor]:
+        """Noise of each particle, as a handler for the program, and log p(z) − log q(z), (N,)."""
+        if self.local is None:
+            return StandardNoise(self.noise, self.values), torch.zeros((), dtype=torch.float64)
+        drawn, log_ratio = draw(self.local, self.defensive)
+        like = {name: self.noise[name] for name in self.chosen}
+        return StandardNoise(self.noise | split(drawn, like), self.values), log_ratio.double().cpu()
 
 
 @dataclass(frozen=True)
@@ -64,13 +110,13 @@ class LaplaceProposal:
         if not 0 <= self.defensive < 1:
             raise InputError(f"LaplaceProposal: defensive must be in [0, 1), got {self.defensive!r}")
 
-    def propose(self, program: Program, particles: dict[str, Tensor]) -> tuple[StandardNoise, Tensor]:
-        """Noise of each particle, as a handler for the program, and log p(z) − log q(z), (N,)."""
+    def propose(self, program: Program, particles: dict[str, Tensor]) -> Proposal:
+        """The Laplace approximation of each particle, in the noise of all Gaussian sites."""
         handler = StandardNoise(draw=at_mean)
         for number in range(self.newton_steps):
             tried = _linearise(program, particles, handler)
             if tried is None:
-                return handler, torch.zeros((), dtype=torch.float64)
+                return Proposal(handler.noise, handler.values, (), None, self.defensive)
             if number == 0:
                 found, trial = tried, tried.local.mean
             else:  # a step that led downhill is cut to a quarter
@@ -79,8 +125,8 @@ class LaplaceProposal:
                 cut = found.point + 0.25 * (trial - found.point)
                 trial = torch.where(better[:, None], tried.local.mean, cut)
             handler = StandardNoise(split(trial, handler.noise), handler.values)
-        drawn, log_ratio = draw(found.local._replace(mean=trial), self.defensive)
-        return StandardNoise(split(drawn, handler.noise), handler.values), log_ratio.double().cpu()
+        chosen = tuple(handler.noise)
+        return Proposal(handler.noise, handler.values, chosen, found.local._replace(mean=trial), self.defensive)
 
 
 class _Linearised(NamedTuple):
@@ -109,11 +155,9 @@ def _linearise(program: Program, particles: dict[str, Tensor], handler: Standard
         gradient = flat(_gradients(density, noise))
         jacobian = torch.cat([_curvature(site, program, noise) for site in observed], 1)
     z = flat(noise).detach()
-    gradient, jacobian = gradient.to(z.dtype), jacobian.to(z.dtype)
-    astray = ~(torch.isfinite(gradient).all(-1) & torch.isfinite(jacobian).flatten(1).all(-1))
-    gradient[astray], jacobian[astray] = 0.0, 0.0  # those are proposed from the model
-    objective = density.detach().to(z.device) - 0.5 * z.double().square().sum(-1)
-    return _Linearised(z, objective.nan_to_num(nan=-torch.inf), LocalGaussian.around(z, gradient, jacobian))
+    density = density.detach().to(z.device).nan_to_num(nan=-torch.inf)
+    local = LocalGaussian.around(z, density, gradient.to(z.dtype), jacobian.to(z.dtype))
+    return _Linearised(z, density - 0.5 * z.double().square().sum(-1), local)
 
 
 def _choose(better: Tensor, new: _Linearised, old: _Linearised) -> _Linearised:
@@ -129,7 +173,7 @@ def _choose(better: Tensor, new: _Linearised, old: _Linearised) -> _Linearised:
 
 def draw(local: LocalGaussian, defensive: float) -> tuple[Tensor, Tensor]:
     """Draws of (1 − δ) N(m, S) + δ N(0, I), shape (N, D), and log N(z; 0, I) − log q(z), (N,)."""
-    mean, directions, curvature = local
+    mean, directions, curvature, _ = local
     normal = torch.randn_like(mean)
     narrow = mean + normal + _along(directions, (1 + curvature).rsqrt() - 1, normal)
     from_model = torch.rand(len(mean), dtype=torch.float64).to(mean.device) < defensive

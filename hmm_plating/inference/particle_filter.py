@@ -233,11 +233,12 @@ class ParticleFilter:
             ancestors = parts.ancestors if parts.stages > 1 else None
             return _Stepped(parts.first, state.log_weights, parts.particles, new, ancestors, parts.stages)
         particles, log_weights, ancestors = state.particles, state.log_weights, None
+        proposal = self.guide.propose(program, particles) if hasattr(self.guide, "propose") else None
         if self.auxiliary:
-            particles, log_weights, ancestors = look_ahead(
-                program, particles, log_weights, self.resampling, self.ess_threshold
+            particles, log_weights, proposal, ancestors = look_ahead(
+                program, particles, log_weights, proposal, self.resampling, self.ess_threshold
             )
-        weighting = weigh(program, self.guide, program.copy(particles))
+        weighting = weigh(program, self.guide if proposal is None else proposal, program.copy(particles))
         new = reweigh(log_weights, weighting.log_increment)
         return _Stepped(weighting, log_weights, weighting.particles, new, ancestors, 1)
 

@@ -57,7 +57,9 @@ def log_evidence(
             first = step == 0
             args = tuple(init_args) if first else tuple(entry_at(entry, step - 1) for entry in series)
             program = particle_filter.program("init" if first else "step", args, f"step {step}" if step else "init")
-            guide = None if first and hasattr(particle_filter.guide, "propose") else particle_filter.guide
+            guide = particle_filter.guide
+            if hasattr(guide, "propose"):
+                guide = None if first else guide.propose(program, particles)
             weighting = weigh(program, guide, program.copy(particles))
             new = reweigh(log_weights, weighting.log_increment)
             if not bool(torch.isfinite(new.log_normaliser)):

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference.laplace_proposal import LocalGaussian, draw, flat, split
-from hmm_plating.inference.program import Program, Site
-from hmm_plating.inference.standard_noise import StandardNoise, at_mean, whitened_residual
+from hmm_plating.inference.laplace_proposal import LocalGaussian, Proposal, flat, split
+from hmm_plating.inference.program import Program, Site, log_density
+from hmm_plating.inference.standard_noise import StandardNoise, whitened_residual
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class SecantProposal:
         if not 0 <= self.defensive < 1:
             raise InputError(f"SecantProposal: defensive must be in [0, 1), got {self.defensive!r}")
 
-    def propose(self, program: Program, particles: dict[str, Tensor]) -> tuple[StandardNoise, Tensor]:
-        """Noise of each particle, as a handler for the program, and log p(z) − log q(z), (N,)."""
+    def propose(self, program: Program, particles: dict[str, Tensor]) -> Proposal:
+        """A Gaussian in the noise of `sites` per particle; all other sites keep what was drawn for them."""
         held = StandardNoise(
             draw=lambda name, like: (torch.zeros_like if name in self.sites else torch.randn_like)(like)
         )
@@ -69,15 +69,10 @@ class SecantProposal:
             other = program.rehearse(particles, StandardNoise(noise, held.values))
             columns.append((residual - self._residual(sites, program, other)) / self.difference)
         jacobian, residual = torch.stack(columns, -1).to(z.dtype), residual.to(z.dtype)
-        astray = ~(torch.isfinite(residual).all(-1) & torch.isfinite(jacobian).flatten(1).all(-1))
-        jacobian[astray], residual[astray] = 0.0, 0.0  # those are proposed from the model
-        local = LocalGaussian.around(z, (jacobian.mT @ residual[..., None])[..., 0], jacobian)
-        drawn, log_ratio = draw(local, self.defensive)
-        handler = StandardNoise({**held.noise, **split(drawn, chosen)}, held.values)
-        return handler, log_ratio.double().cpu()
-
-    def _start(self, name: str, like: Tensor) -> Tensor:
-        return at_mean(name, like) if name in self.sites else torch.randn_like(like)
+        density = torch.stack([log_density(site, program) for site in sites.values() if site["is_observed"]]).sum(0)
+        gradient = (jacobian.mT @ residual[..., None])[..., 0]
+        local = LocalGaussian.around(z, density.to(z.device).nan_to_num(nan=-torch.inf), gradient, jacobian)
+        return Proposal(held.noise, held.values, tuple(self.sites), local, self.defensive)
 
     def _residual(self, sites: dict[str, Site], program: Program, other: dict[str, Site] | None = None) -> Tensor:
         """Whitened y − μ, (N, channels), with the spread of `sites` and the location of `other`."""

@@ -112,7 +112,7 @@ class _Fixed(NamedTuple):
 
     handler: StandardNoise
 
-    def propose(self, program: Program, particles: dict[str, Tensor]) -> tuple[StandardNoise, Tensor]:
+    def draw(self) -> tuple[StandardNoise, Tensor]:
         return self.handler, torch.zeros((), dtype=torch.float64)
 
 

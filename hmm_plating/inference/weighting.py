@@ -43,6 +43,8 @@ class Reweighted(NamedTuple):
 def weigh(program: Program, guide: Any, particles: dict[str, Tensor]) -> Weighting:
     """Run the program, and the guide where there is one, on `particles`, which it may change.
 
+    The guide is a Pyro program as in SMCFilter, or the `Proposal` that one of ours has found for these particles.
+
     With gradients switched on, a latent site without reparametrised draws adds log p(x) − log p̄(x), which is zero and
     whose derivative is the score (p̄: held constant; Ścibior and Wood, arXiv:2106.10314).
     """
@@ -50,8 +52,8 @@ def weigh(program: Program, guide: Any, particles: dict[str, Tensor]) -> Weighti
     log_proposal = torch.zeros((), dtype=torch.float64)
     if guide is None:
         sites = program.run(particles)
-    elif hasattr(guide, "propose"):
-        handler, log_proposal = guide.propose(program, particles)
+    elif hasattr(guide, "draw"):
+        handler, log_proposal = guide.draw()
         sites = program.run(particles, handler)
     else:
         proposed = program._replace(model=guide).run(MappingProxyType(particles))

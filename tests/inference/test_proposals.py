@@ -66,6 +66,22 @@ def test_the_proposal_is_the_optimal_one_of_a_linear_model(guide):
     torch.testing.assert_close(info.log_likelihood, exact, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("guide", [LaplaceProposal(defensive=0.0), SecantProposal(["x"], 0.7, defensive=0.0)])
+def test_an_auxiliary_filter_of_a_linear_model_is_fully_adapted(guide):
+    """Ancestors in proportion to W p(y_t | x_{t−1}), then equal weights (Pitt and Shephard 1999, section 3.1); here but
+    for the share of the choice that does not look ahead."""
+    model = LinearGaussian.four_dimensional()
+    y = model.simulate(12, seed=5)
+    particle_filter = ParticleFilter(model, 400, guide=guide, auxiliary=True, ess_threshold=1.0)
+    state, sizes = particle_filter.init(seed=1), []
+    for observation in y:
+        state, info = particle_filter.update(state, observation)
+        sizes.append(info.effective_sample_size / 400)
+    assert min(sizes) > 0.85
+    exact = model.log_evidence(y)
+    assert abs(state.log_evidence - exact) < 0.5
+
+
 class Poisson:
     """Counts with log intensity from two sites, the second centred on the first: not Gaussian, dependent noise."""
 

@@ -51,7 +51,7 @@ def _train_transition(model: PlatingModel, options: argparse.Namespace, checkpoi
         settings,
         checkpoint=checkpoint,
         resume=options.resume,
-        progress=lambda done, total, last: told(done, total, last.loss),
+        progress=lambda done, total, last: told(done, total, last.data),
     )
     return Trained(network.state_dict(), card, [row._asdict() for row in log])
 

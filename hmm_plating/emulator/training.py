@@ -19,7 +19,13 @@ from torch import Tensor, nn
 
 from hmm_plating.emulator.features import redistanced
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
-from hmm_plating.emulator.trajectories import Source, Trajectories, each_tensor, simulate_trajectories
+from hmm_plating.emulator.trajectories import (
+    Source,
+    Trajectories,
+    draw_trajectories,
+    each_tensor,
+    simulate_trajectories,
+)
 from hmm_plating.emulator.transition_emulator import Move, move
 from hmm_plating.emulator.variational_loss import incremental_potential
 from hmm_plating.errors import InputError
@@ -36,13 +42,13 @@ class Settings:
     """How a network is trained.
 
     Attributes:
-        rounds: each of a new batch of trajectories, or of one of `pool`.
+        rounds: each of a new batch of trajectories, or of one of `pool`, and of as many that are never simulated.
         particles: trajectories of a batch.
         horizon: frames that the network goes on by itself, at the end of training: 1 is classic training.
         reach: frames that a gradient reaches back over, and frames of one step of the optimiser.
-        data: weight of the loss against trajectories.
-        variational: weight of the loss that needs none.
-        pool: batches of trajectories there are, over and over; None: as many as rounds.
+        data: weight of the loss against simulated trajectories; 0: none are simulated.
+        variational: weight of the loss that needs none, on starts, currents and noise that are only drawn.
+        pool: batches that are simulated, over and over; None: as many as rounds.
         learning_rate: of Adam, at first; it falls to a fiftieth along a cosine.
         seed: of trajectories; the network is initialised by its builder.
 
@@ -73,11 +79,10 @@ class Settings:
 
 
 class Round(NamedTuple):
-    """What the log has of a round: means over its frames."""
+    """What the log has of a round: means over its frames, NaN of a loss that has no weight."""
 
-    loss: float
-    data: float  # mean square error of ξ per cell of interface
-    variational: float  # see `incremental_potential`
+    data: float  # mean square error of ξ per cell of interface, and of coarser scales
+    variational: float  # see `incremental_potential`, above that of an even displacement
     horizon: int
 
 
@@ -128,13 +133,19 @@ def train(
     for round_ in range(len(log), settings.rounds):
         for group in optimiser.param_groups:
             group["lr"] = _learning_rate(settings, round_)
-        batch = round_ if settings.pool is None else round_ % settings.pool
-        trajectories = pool.get(batch)
-        if trajectories is None:
-            trajectories = simulate_trajectories(source, settings.particles, _seed(settings.seed, batch))
+        horizon, data, potential = horizon_of(settings, round_), math.nan, math.nan
+        if settings.data:
+            batch = round_ if settings.pool is None else round_ % settings.pool
+            trajectories = pool.get(batch)
+            if trajectories is None:
+                trajectories = simulate_trajectories(source, settings.particles, _seed(settings.seed, batch))
             if settings.pool is not None:
                 pool[batch] = trajectories
-        log.append(_learn(network, optimiser, trajectories, settings, horizon_of(settings, round_)))
+            data = _learn(network, optimiser, trajectories, settings, horizon)
+        if settings.variational:
+            drawn = draw_trajectories(source, settings.particles, _seed(~settings.seed, round_))
+            potential = _learn(network, optimiser, drawn, settings, None)
+        log.append(Round(data, potential, horizon))
         if progress is not None:
             progress(round_ + 1, settings.rounds, log[-1])
         done = round_ + 1 == settings.rounds
@@ -149,44 +160,40 @@ def _learn(
     optimiser: torch.optim.Optimizer,
     trajectories: Trajectories,
     settings: Settings,
-    horizon: int,
-) -> Round:
-    """One pass through a batch of trajectories, a step of the optimiser every `reach` frames."""
+    horizon: int | None,
+) -> float:
+    """One pass through a batch, a step of the optimiser every `reach` frames; returns the mean loss of a frame.
+
+    Against the simulated surfaces, from which the network starts again every `horizon` frames; or, without a horizon,
+    by the variational loss, all the way from the start.
+    """
     c = each_tensor(trajectories.coefficients, Tensor.float)
-    frames = len(trajectories.noise)
-    sums = torch.zeros(3, dtype=torch.float64)
+    frames, sum_ = len(trajectories.noise), 0.0
     distance = trajectories.distance[0]
     for first in range(0, frames, settings.reach):
-        window = range(first, min(first + settings.reach, frames))
         losses = []
         distance = distance.detach()
-        for frame in window:
-            if frame % horizon == 0:
+        for frame in range(first, min(first + settings.reach, frames)):
+            if horizon is not None and frame % horizon == 0:
                 distance = trajectories.distance[frame]
-            moved = _moved(network, trajectories, distance, frame, c)
-            data = data_loss(moved, trajectories.distance[frame + 1], c.width) if settings.data else torch.zeros(())
-            potential = torch.zeros(())
-            if settings.variational:
-                potential = _potential(moved, distance, trajectories.noise[frame], trajectories.duration, c)
-            losses.append((settings.data * data + settings.variational * potential, data, potential))
+            if horizon is None:  # each step by itself is to be the least: its start is not to be chosen
+                distance = distance.detach()
+            metal, noise = trajectories.metal[frame + 1].to(distance.dtype), trajectories.noise[frame]
+            moved = move(network, distance, metal, noise, trajectories.duration, c)
+            if horizon is not None:
+                losses.append(data_loss(moved, trajectories.distance[frame + 1], c.width))
+            else:
+                losses.append(potential_gained(moved, distance, noise, trajectories.duration, c))
             distance = redistanced(moved.distance, c.dimensions)
-        total = torch.stack([loss[0] for loss in losses]).mean()
-        if not bool(torch.isfinite(total)):
+        loss = torch.stack(losses)
+        if not bool(torch.isfinite(loss).all()):
             raise ArithmeticError("training diverged: the loss is not finite; lower the learning rate")
         optimiser.zero_grad()
-        total.backward()
+        (loss.mean() * (settings.variational if horizon is None else settings.data)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
         optimiser.step()
-        sums += torch.tensor([[float(part.detach()) for part in loss] for loss in losses], dtype=torch.float64).sum(0)
-    total_loss, data_part, potential_part = (sums / frames).tolist()
-    return Round(total_loss, data_part, potential_part, horizon)
-
-
-def _moved(
-    network: MultiscaleNetwork, trajectories: Trajectories, distance: Tensor, frame: int, c: Coefficients
-) -> Move:
-    metal = trajectories.metal[frame + 1].to(distance.dtype)
-    return move(network, distance, metal, trajectories.noise[frame], trajectories.duration, c)
+        sum_ += float(loss.detach().sum())
+    return sum_ / frames
 
 
 def data_loss(moved: Move, true_distance: Tensor, width: float) -> Tensor:
@@ -213,11 +220,11 @@ def data_loss(moved: Move, true_distance: Tensor, width: float) -> Tensor:
     return loss
 
 
-def _potential(moved: Move, before: Tensor, noise: Tensor, duration: float, c: Coefficients) -> Tensor:
-    """Mean of `incremental_potential` above that of the even displacement."""
-    even = before + moved.lengths.displacement.reshape(-1, *[1] * (before.ndim - 1))
-    middle = (before + even) / 2
-    arguments = (middle.detach(), noise, duration, c)
+def potential_gained(moved: Move, before: Tensor, noise: Tensor, duration: float, c: Coefficients) -> Tensor:
+    """Mean of `incremental_potential` above that of an even displacement from `before`."""
+    displacement = moved.lengths.displacement
+    even = before + displacement.reshape(-1, *[1] * (before.ndim - 1))
+    arguments = (displacement, noise, duration, c)
     excess = incremental_potential(before, moved.distance, *arguments) - incremental_potential(before, even, *arguments)
     return excess.mean()
 
@@ -248,4 +255,4 @@ def _restored(saved: Mapping[str, Any], network: nn.Module, optimiser: torch.opt
     network.load_state_dict(saved["network"])
     state = {int(index): dict(entry) for index, entry in saved["optimiser"].items()}
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    return [Round(loss, data, potential, int(horizon)) for loss, data, potential, horizon in saved["log"].tolist()]
+    return [Round(data, potential, int(horizon)) for data, potential, horizon in saved["log"].tolist()]

@@ -80,9 +80,9 @@ class Source:
 
 
 class Trajectories(NamedTuple):
-    """Surfaces at the ends of frames, the first at the start: lengths in cells."""
+    """Surfaces at the ends of frames, the first at the start, and what drives them: lengths in cells."""
 
-    distance: Tensor  # signed, single precision (frame + 1, particle, [z,] y, x)
+    distance: Tensor  # signed, single precision (frame + 1, particle, [z,] y, x); (1, …) before they are simulated
     metal: Tensor  # Σξ (frame + 1, particle)
     noise: Tensor  # standard normal, single precision (frame, particle, [z,] y, x)
     current: Tensor  # (frame, particle) [A/m²]
@@ -111,14 +111,14 @@ def each_tensor(c: Coefficients, function: Callable[[Tensor], Tensor]) -> Coeffi
     return c._replace(**changed)
 
 
-def simulate_trajectories(source: Source, particles: int, seed: int) -> Trajectories:
-    """Grow and strip a batch of surfaces, from nuclei and a quarter from films, with parameters of their own.
+def draw_trajectories(source: Source, particles: int, seed: int) -> Trajectories:
+    """Surfaces, parameters, currents and noise of a batch, not yet simulated: only the start has a distance.
 
-    Each is plated at one current for some frames and stripped at another for the rest, down to a drawn part of its
-    metal; one in ten frames rests.
+    Each is to be plated at one current for some frames and stripped at another for the rest, down to a drawn part of
+    its metal; one in ten frames rests. A quarter starts from films, the others from nuclei.
 
     Args:
-        source: what to simulate with.
+        source: what to draw from.
         particles: trajectories; they share the duration of a frame.
         seed: of everything drawn.
 
@@ -138,26 +138,48 @@ def simulate_trajectories(source: Source, particles: int, seed: int) -> Trajecto
         noise_amplitude=_uniform(generator, ranges.noise_amplitude, batch),
     )
     parameters = replace(parameters, surface_energy=_log_uniform(generator, ranges.surface_energy, batch))
-    state = _starting_surface(source, parameters, particles, generator)
-    current = _currents(source, state, parameters, duration, generator)
+    start = _starting_surface(source, particles, generator)
+    current = _currents(source, start, parameters, duration, generator)
     noise = torch.randn(frames, particles, *grid.shape, generator=generator)
-    fields = [state.order_parameter]
+    xi = start.order_parameter
+    columns = xi[0].numel() // xi.shape[-2]
+    plated = (
+        -current
+        * duration
+        / torch.as_tensor(parameters.charge_per_volume, dtype=torch.float64)
+        / grid.spacing
+        * columns
+    )
+    metal = xi.flatten(1).sum(-1) + torch.cat([torch.zeros_like(plated[:1]), plated.cumsum(0)])
+    distance = _distance(xi, source.grid)[None]
+    c = coefficients(parameters, torch.Size(batch), duration, xi)
+    return Trajectories(distance, metal, noise, current, xi, duration, parameters, c)
+
+
+def simulate_trajectories(source: Source, particles: int, seed: int) -> Trajectories:
+    """As `draw_trajectories`, grown and stripped by the simulated step.
+
+    Raises:
+        InputError: a grid that does not hold the films and nuclei, or what grows from them.
+    """
+    drawn = draw_trajectories(source, particles, seed)
+    state = transition.initial_state(drawn.start, source.grid.dimensions)
+    distance = [drawn.distance[0]]
     with torch.no_grad():
-        for frame in range(frames):
-            state = transition.step(state, current[frame], duration, noise[frame].double(), parameters)
+        for current, noise in zip(drawn.current, drawn.noise, strict=True):
+            state = transition.step(state, current, drawn.duration, noise.double(), drawn.parameters)
             if bool((state.base_thickness > 0).any()):
                 raise InputError("a trajectory left the box: take a higher one, or lower currents")
-            fields.append(state.order_parameter)
-    width = grid.interface_width / grid.spacing
-    distance = [signed_distance(xi, width, grid.dimensions).float() for xi in fields]
-    metal = [xi.flatten(1).sum(-1) for xi in fields]
-    c = coefficients(parameters, torch.Size(batch), duration, fields[0])
-    return Trajectories(torch.stack(distance), torch.stack(metal), noise, current, fields[0], duration, parameters, c)
+            distance.append(_distance(state.order_parameter, source.grid))
+    return drawn._replace(distance=torch.stack(distance))
 
 
-def _starting_surface(
-    source: Source, parameters: transition.Parameters, particles: int, generator: torch.Generator
-) -> transition.State:
+def _distance(order_parameter: Tensor, grid: Grid) -> Tensor:
+    """Signed, in single precision [cells]."""
+    return signed_distance(order_parameter, grid.interface_width / grid.spacing, grid.dimensions).float()
+
+
+def _starting_surface(source: Source, particles: int, generator: torch.Generator) -> transition.State:
     """Nuclei whose charge has flowed, and rough films for the last quarter."""
     grid, ranges, dimensions = source.grid, source.ranges, source.grid.dimensions
     caps, films = particles - particles // 4, particles // 4
@@ -203,7 +225,7 @@ def _currents(
     """Current of each frame and particle (frame, particle) [A/m²]."""
     frames, ranges, grid = source.frames, source.ranges, source.grid
     batch = (len(state.base_thickness),)
-    charge = torch.as_tensor(parameters.charge_per_volume)
+    charge = torch.as_tensor(parameters.charge_per_volume, dtype=torch.float64)
     turn = (frames * _uniform(generator, (0.45, 0.6), batch)).round()
     low, high = ranges.current_density
     rate = _log_uniform(generator, (low, high), batch)

@@ -146,7 +146,7 @@ class EmulatedStep:
         batch = demand.shape
         layer = state.diffusion_layer
         if transport is not None:
-            charge = torch.as_tensor(parameters.charge_per_volume)
+            charge = torch.as_tensor(parameters.charge_per_volume, dtype=torch.float64)
             flux = demand * charge / (parameters.valence * FARADAY_CONSTANT) / duration
             layer = diffusion_layer.advance(layer, flux, duration, transport, parameters.valence)
         supply = layer[..., 0]
@@ -215,4 +215,4 @@ def _overpotential(state: State, rate: Tensor, supply: Tensor, parameters: Param
         torch.where(surface, rate, 0 * rate),
         torch.as_tensor(parameters.transfer_coefficient, dtype=rate.dtype).expand(rate.shape),
     )
-    return torch.where(surface, y * torch.as_tensor(parameters.kinetic_voltage), 0 * y)
+    return torch.where(surface, y * torch.as_tensor(parameters.kinetic_voltage, dtype=y.dtype), 0 * y)

@@ -6,8 +6,9 @@ A surface that deposits metal by Butler–Volmer kinetics moves, in a short time
 
 over surfaces with the metal that the charge gives: A is the area, Λ the capillary length, u the normal displacement and
 ν the velocity noise. It is the minimising movement (De Giorgi; Ambrosio, Gigli and Savaré, Gradient Flows, 2nd ed.,
-ch. 2) whose metric is the kinetics' own: the even part of the drive is the multiplier of the charge. Losses of this
-kind: E and Yu, Deep Ritz, Commun. Math. Stat. 6 (2018) 1. Concentration is frozen within the step.
+ch. 2) whose metric is the kinetics' own. As ∫u dA is given, Φ may be taken above its tangent at the even velocity, so
+that no metal is gained or lost by measuring u on one surface. Losses of this kind: E and Yu, Deep Ritz, Commun. Math.
+Stat. 6 (2018) 1. Concentration is frozen within the step.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from torch import Tensor
 from hmm_plating.errors import InputError
 from hmm_plating.transition.coefficients import Coefficients
 
+_SHORT = 0.3  # cells, up to which the slope half-way is that of the way, to 0.4 %
+
 
 def incremental_potential(
-    before: Tensor, after: Tensor, middle: Tensor, noise: Tensor, duration: float, c: Coefficients
+    before: Tensor, after: Tensor, displacement: Tensor, noise: Tensor, duration: float, c: Coefficients
 ) -> Tensor:
     """What the step should minimise, per cell of interface (particle,) [cells²].
 
@@ -28,8 +31,8 @@ def incremental_potential(
 
     Args:
         before, after: signed distance at the ends of the step (particle, [z,] y, x) [cells].
-        middle: where the displacement is measured, signed distance between both, without a gradient.
-        noise: standard normal, of that shape.
+        displacement: D of an even front to the same metal (particle,) [cells].
+        noise: standard normal, of the shape of the distances.
         duration: [s].
         c: coefficients of the step, of isotropic surface energy and transfer coefficient ½.
 
@@ -39,17 +42,25 @@ def incremental_potential(
     if bool((c.transfer_coefficient != 0.5).any()) or bool((c.anisotropy_strength > 0).any()):
         raise InputError("the variational loss is for a transfer coefficient of ½ and an isotropic surface energy")
     axes, per_cell = tuple(range(1, before.ndim)), (-1, *[1] * (before.ndim - 1))
-    inside = torch.sigmoid(4 / c.width * middle)
-    # of ∫w dy = 1 across the interface; squared, as a front whose profile is kept averages what drives it
-    weight = 24 / c.width * (inside * (1 - inside)) ** 2
-    length = weight.sum(axes).clamp(min=1)
-    velocity = (after - before) / duration - c.noise_velocity.reshape(per_cell) * noise
-    mean = (weight * velocity).sum(axes).detach() / length
-    exchange = c.exchange_velocity * c.supply.sqrt()
-    dissipated = dissipation(velocity, exchange.reshape(per_cell))
-    stiffness = 2 / torch.sqrt(mean**2 + 4 * exchange**2) / duration  # Φ''/Δt
-    potential = c.capillary_length * interface_area(after, c.width) + duration * (weight * dissipated).sum(axes)
-    return potential / (length * stiffness)
+    steepness, even = 4 / c.width, displacement.detach().reshape(per_cell)
+    start = torch.sigmoid(steepness * before)
+    inside = torch.sigmoid(steepness * (before + 0.5 * even))
+    way = torch.where(even.abs() < _SHORT, torch.ones_like(even), even)
+    weight = torch.where(  # mean slope on an even front's way
+        even.abs() < _SHORT,
+        steepness * inside * (1 - inside),
+        (torch.sigmoid(steepness * (before + even)) - start) / way,
+    )
+    exchange = (c.exchange_velocity * c.supply.sqrt()).reshape(per_cell)
+    mean = even / duration
+    # across an interface that keeps its profile noise counts by the square of the slope
+    agitation = 1.5 * c.width * weight * c.noise_velocity.reshape(per_cell) * noise
+    velocity = (after - before) / duration - agitation
+    above = dissipation(velocity, exchange) - dissipation(mean, exchange)
+    above = above - 2 * torch.asinh(mean / (2 * exchange)) * (velocity - mean)
+    potential = c.capillary_length * interface_area(after, c.width) + duration * (weight * above).sum(axes)
+    stiffness = 2 / torch.sqrt(mean**2 + 4 * exchange**2)  # Φ''
+    return potential * duration / (weight.sum(axes).clamp(min=1) * stiffness.flatten())
 
 
 def dissipation(velocity: Tensor, exchange: Tensor) -> Tensor:

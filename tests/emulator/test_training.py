@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_what_was_cut_off_ends_with_the_same_numbers(tmp_path: Path) -> None:
     with pytest.raises(CutOff):
         train(kept, small_source(4), SETTINGS, progress=cut, **place)
     other = new_network()
-    assert train(other, small_source(4), SETTINGS, resume=True, **place) == log
+    assert repr(train(other, small_source(4), SETTINGS, resume=True, **place)) == repr(log)  # it has NaN
     assert torch.equal(weights(other), weights(whole))
     assert not torch.equal(weights(kept), weights(whole))
 
@@ -59,11 +60,11 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weight", [{}, {"data": 0.0, "variational": 1.0}, {"variational": 0.1}])
+@pytest.mark.parametrize("weight", [{}, {"data": 0.0, "variational": 1.0}, {"variational": 0.08}])
 def test_it_learns(weight: dict[str, float]) -> None:
     """On trajectories that it has not seen, the field's error falls below that of an even displacement."""
     source, network = small_source(8), new_network()
-    settings = Settings(rounds=40, particles=4, horizon=4, learning_rate=6e-3, seed=3, **weight)
+    settings = Settings(rounds=40, particles=4, horizon=4, learning_rate=4e-3, seed=3, **weight)
     test = simulate_trajectories(source, 12, 99)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -71,6 +72,8 @@ def test_it_learns(weight: dict[str, float]) -> None:
     even = errors(roll_out(network, test), test, 4e-9)["field"].square().mean().sqrt()
     trained = new_network()
     log = train(trained, source, settings)
+    assert all(math.isnan(last.data) == (settings.data == 0) for last in log)
+    assert all(math.isnan(last.variational) == (settings.variational == 0) for last in log)
     learned = errors(roll_out(trained, test), test, 4e-9)["field"].square().mean().sqrt()
     assert float(learned) < 0.9 * float(even)
     assert len(log) == 40

@@ -8,7 +8,13 @@ import pytest
 import torch
 from small_source import RANGES, small_source
 
-from hmm_plating.emulator.trajectories import THINNEST_FILM, Ranges, card_ranges, simulate_trajectories
+from hmm_plating.emulator.trajectories import (
+    THINNEST_FILM,
+    Ranges,
+    card_ranges,
+    draw_trajectories,
+    simulate_trajectories,
+)
 from hmm_plating.errors import InputError
 
 
@@ -20,8 +26,8 @@ def test_the_metal_follows_the_current(depth: float | None) -> None:
     columns = found.start[0].numel() // source.grid.shape[-2]
     heights = found.metal / columns * source.grid.spacing
     charge = float(found.parameters.charge_per_volume)
-    torch.testing.assert_close(heights.diff(dim=0), -found.current * found.duration / charge, rtol=0, atol=1e-18)
-    kept = torch.sigmoid(found.distance.double()).flatten(2).sum(-1)
+    torch.testing.assert_close(heights.diff(dim=0), -found.current * found.duration / charge, rtol=0, atol=1e-20)
+    kept = torch.sigmoid(found.distance.double()).flatten(2).sum(-1)  # of the simulated fields
     torch.testing.assert_close(kept, found.metal, rtol=2e-3, atol=0)
 
 
@@ -46,6 +52,13 @@ def test_a_seed_is_a_batch() -> None:
     assert torch.equal(first.distance, again.distance)
     assert torch.equal(first.noise, again.noise)
     assert not torch.equal(first.distance[0], other.distance[0])
+
+
+def test_drawn_and_simulated_are_the_same_batch() -> None:
+    drawn, simulated = (function(small_source(2), 4, 1) for function in (draw_trajectories, simulate_trajectories))
+    assert len(drawn.distance) == 1
+    assert torch.equal(drawn.distance[0], simulated.distance[0])
+    assert torch.equal(drawn.metal, simulated.metal)
 
 
 def test_some_of_a_batch() -> None:

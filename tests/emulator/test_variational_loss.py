@@ -58,14 +58,14 @@ def test_its_minimum_smooths_a_wave_as_curvature_does(displacement: float) -> No
     before, moved = front(10 + 0.3 * wave), torch.zeros(1, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([moved], max_iter=60, tolerance_grad=1e-12, tolerance_change=1e-14)
     metal = torch.sigmoid(before + displacement).sum((1, 2))
-    middle = front(10 + displacement / 2 + 0.3 * wave)
+    even = torch.tensor([displacement], dtype=torch.float64)
     noise = torch.zeros_like(before)
 
     def potential() -> torch.Tensor:
         optimiser.zero_grad()
         after = front(10 + displacement + moved * wave)
         after = after + conserving_shift(after, metal, c.width)
-        value = incremental_potential(before, after, middle, noise, duration, c).sum()
+        value = incremental_potential(before, after, even, noise, duration, c).sum()
         value.backward()
         return value
 
@@ -88,16 +88,28 @@ def test_noise_displaces_the_front_that_it_pushes() -> None:
     noise = torch.cos(2 * math.pi * x / 16).expand(1, 24, 16)
     pushed = float(c.noise_velocity) * duration
     before = (10 - y).expand(24, 16)[None]
-    amplitude = torch.linspace(0, 2, 9, dtype=torch.float64)
+    amplitude, still = torch.linspace(0, 2, 9, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     found = [
-        float(incremental_potential(before, before + one * pushed * noise, before, noise, duration, c))
+        float(incremental_potential(before, before + one * pushed * noise, still, noise, duration, c))
         for one in amplitude
     ]
     assert int(torch.tensor(found).argmin()) == 4  # an amplitude of one
 
 
 def test_other_kinetics_are_refused() -> None:
-    still = disc(10.0, 32)
+    still, none = disc(10.0, 32), torch.zeros(1, dtype=torch.float64)
     for changed in (replace(PARAMETERS, transfer_coefficient=0.3), replace(PARAMETERS, anisotropy_strength=0.05)):
         with pytest.raises(InputError, match="transfer coefficient of ½ and an isotropic"):
-            incremental_potential(still, still, still, still, 1.0, of_step(1.0, changed))
+            incremental_potential(still, still, none, still, 1.0, of_step(1.0, changed))
+
+
+def test_an_even_displacement_is_the_minimum_without_surface_energy() -> None:
+    """Also where less of the front moves than its metal needs: the metric alone does not pay for that."""
+    c = of_step(4.0, replace(PARAMETERS, surface_energy=0.0))
+    before, even = disc(10.0, 32), torch.tensor([1.5], dtype=torch.float64)
+    noise = torch.zeros_like(before)
+    values = [float(incremental_potential(before, before + u, even, noise, 4.0, c)) for u in (1.3, 1.4, 1.5, 1.6)]
+    assert values[2] == pytest.approx(0, abs=1e-12)
+    assert min(values[0], values[1], values[3]) > 0
+    # half the mean square error
+    assert values[3] == pytest.approx(0.5 * 0.1**2, rel=0.1)

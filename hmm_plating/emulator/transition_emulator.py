@@ -34,7 +34,14 @@ from hmm_plating.transition.step import by_charge, check_step
 LARGEST_DISPLACEMENT = 8.0  # cells: a step that asks for more, as one that strips the last metal does, is even
 
 # of a step's parameters, those that a card must know the range of
-CHECKED = ("surface_energy", "exchange_current_density", "transfer_coefficient", "anisotropy_strength", "temperature")
+CHECKED = (
+    "surface_energy",
+    "exchange_current_density",
+    "transfer_coefficient",
+    "anisotropy_strength",
+    "temperature",
+    "noise_amplitude",
+)
 
 
 class Move(NamedTuple):
@@ -116,7 +123,9 @@ class EmulatedStep:
             InputError: as `transition.step`, and a grid, parameters or transport that the network was not trained for.
             DepletionError: as `transition.step`.
         """
-        self._check(parameters, duration)
+        self._check(parameters)
+        self.card.check_range("duration", duration)
+        self.card.check_range("current_density", current_density)
         check_step(state, duration, noise, parameters.interface.dimensions)
 
         def advance(state: State, demand: Tensor) -> State:
@@ -124,7 +133,7 @@ class EmulatedStep:
 
         return by_charge(state, current_density, duration, parameters, advance)
 
-    def _check(self, parameters: Parameters, duration: float) -> None:
+    def _check(self, parameters: Parameters) -> None:
         interface, architecture = parameters.interface, self.network.architecture
         if interface.dimensions != architecture.dimensions:
             wanted = f"the transition network is for {architecture.dimensions} dimensions"
@@ -133,7 +142,6 @@ class EmulatedStep:
         self.card.check_range("interface_width", interface.width)
         for name in CHECKED:
             self.card.check_range(name, getattr(parameters, name))
-        self.card.check_range("duration", duration)
         if parameters.transport is not None and parameters.transport.resolved:
             raise InputError(
                 "the transition network knows concentration at the top of the box only: "

@@ -32,7 +32,8 @@ def emulator(dimensions: int = 2, size: float = 1.0) -> EmulatedStep:
     network = MultiscaleNetwork(Architecture(**architecture)).requires_grad_(False)
     for parameter in network.parameters():
         parameter.mul_(size)
-    card = ModelCard("transition", architecture, "nothing", 4e-9, card_ranges(small_source()) | {"duration": (0.5, 5)})
+    ranges = card_ranges(small_source()) | {"duration": (0.5, 5.0), "current_density": (-100.0, 100.0)}
+    card = ModelCard("transition", architecture, "nothing", 4e-9, ranges)
     return EmulatedStep(network, card)
 
 
@@ -170,6 +171,7 @@ def test_in_the_place_of_the_step_in_a_model_and_its_filter(build: object) -> No
         ({"interface": Interface(16e-9, 4e-9, 3)}, "network is for 2 dimensions, the grid has 3"),
         ({"surface_energy": 2.0}, "surface_energy = 2 lies outside 0.5 to 1.5"),
         ({"exchange_current_density": 100.0}, "exchange_current_density = 100 lies outside 0.1 to 1"),
+        ({"noise_amplitude": 100.0}, "noise_amplitude = 100 lies outside 0 to 60"),
         ({"anisotropy_strength": 0.05}, "anisotropy_strength = 0.05 lies outside 0 to 0"),
         ({"transfer_coefficient": 0.3}, "transfer_coefficient = 0.3 lies outside 0.5 to 0.5"),
         ({"transport": replace(BATH, resolved=True)}, "resolved=False"),
@@ -181,8 +183,10 @@ def test_what_it_was_not_trained_for_is_named(change: dict[str, object], message
         emulator()(state, -10.0, 2.0, noise_like(state), replace(PARAMETERS, **change))
 
 
-def test_a_duration_that_it_was_not_trained_for() -> None:
+def test_a_drive_that_it_was_not_trained_for() -> None:
     state = islands()
+    with pytest.raises(InputError, match="current_density = -200 lies outside -100 to 100"):
+        emulator()(state, -200.0, 2.0, noise_like(state), PARAMETERS)
     with pytest.raises(InputError, match=r"duration = 60 lies outside 0\.5 to 5"):
         emulator()(state, -10.0, 60.0, noise_like(state), PARAMETERS)
 

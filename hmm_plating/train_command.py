@@ -57,7 +57,7 @@ def _train_transition(model: PlatingModel, options: argparse.Namespace, checkpoi
 
 
 TRAINABLE = {
-    "transition": Trainable("the phase-field step that moves the surface", 450, _train_transition),
+    "transition": Trainable("the phase-field step that moves the surface", 550, _train_transition),
 }
 
 

@@ -7,9 +7,10 @@ Boltzmann load of the surface, seen through the instrument's linear response, wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyro
 import pyro.distributions as dist
@@ -30,6 +31,7 @@ from hmm_plating.wandering import Wandering
 State = MutableMapping[str, Tensor]
 
 LOAD_TOLERANCE_HERTZ = 0.1  # accepted error of Δf where the surface is nearly flat, below every instrument's noise
+LARGEST_SURROGATE_ERROR = 0.5  # relative; beyond, the surface was none that its surrogate knows
 NO_METAL = 1e-12  # current efficiency of a step whose whole charge goes into the wetting layer
 CANDIDATE_NUCLEI = {2: 64, 3: 4096}  # sites drawn per nucleation, by dimension; a section holds a few
 
@@ -45,13 +47,30 @@ DEFAULT_PARAMETERS: Mapping[str, float | None] = {  # None: the metal's own
 }
 
 
+class Surrogate(Protocol):
+    """A stand-in for the emission's solver, such as `hmm_plating.emulator.EmissionSurrogate`."""
+
+    def guess(
+        self,
+        solid_fraction: Tensor,
+        spacing: float,
+        overtones: emission.closed_form.Overtones,
+        electrolyte: Electrolyte,
+        resonator: Resonator,
+        metal: Metal | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Loads as of `emission.load_impedance`, and whether that of each surface is to be trusted, bool (...,)."""
+        ...
+
+
 @dataclass(frozen=True)
 class PlatingModel:
     """Phase field, emission and instrument of one experiment, as a model for `hmm_plating.inference.ParticleFilter`.
 
     `init(state)` and `step(state, observation, drive)` are Pyro programs in the form that `pyro.infer.SMCFilter`
     expects; `model(observations, drives)` runs them over a whole recording, for notebooks and variational inference.
-    `grow(state, current_density, duration)` is the part of a step before the observation: the surface alone.
+    `grow(state, current_density, duration)` is the part of a step before the observation: the surface alone. With a
+    surrogate, `move`, `first_guess` and `observe` are the parts that `hmm_plating.inference.TwoStage` asks for.
     An observation holds (Δf_n …, ΔD_n …) [Hz, 1], NaN where missing or withheld.
 
     Attributes:
@@ -69,6 +88,7 @@ class PlatingModel:
             it never lacks.
         load_tolerance: relative error of the roughness part of the load at which the solver may stop.
         morphology_interval: steps between recorded pictures of the surface.
+        surrogate: stand-in for the emission's solver in `first_guess`.
     """
 
     metal: Metal
@@ -83,6 +103,7 @@ class PlatingModel:
     transport: transition.Transport | None = None
     load_tolerance: float = 1e-2
     morphology_interval: int = 5
+    surrogate: Surrogate | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.parameters) - set(DEFAULT_PARAMETERS)
@@ -142,12 +163,30 @@ class PlatingModel:
         accumulated = (len(self.instrument.accumulated), len(self.overtones))
         state["accumulated_regressors"] = torch.zeros(*batch, *accumulated, dtype=torch.float64)
         state["wetting"] = torch.zeros(batch, dtype=torch.float64)
+        if self.surrogate is not None:
+            state["surrogate_error"] = torch.ones(*batch, len(self.overtones), dtype=torch.complex128)
         state["step"] = torch.zeros(batch, dtype=torch.int64)
 
     def step(self, state: State, observation: Tensor | None, drive: Drive) -> Tensor:
         """Advance by one step under `drive` and observe; `observation` None draws one. Returns the observation."""
+        self.move(state, observation, drive)
+        return self.observe(state, observation, drive)
+
+    def move(self, state: State, observation: Tensor | None, drive: Drive) -> None:
+        """Draw everything that a step draws: `grow` under `drive`."""
         self.grow(state, float(drive.current_density), float(drive.duration))
-        shift, liquid = self._emit(self.surface(state), state.get("liquid"))
+
+    def observe(self, state: State, observation: Tensor | None, drive: Drive) -> Tensor:
+        """Score the observation of the surface in `state`, by the true solver, and advance the instrument's belief."""
+        surface = self.surface(state)
+        fraction = self.solid_fraction(surface.order_parameter)
+        load, liquid = self._solve(fraction, state.get("liquid"))
+        guessed = state.pop("surrogate_excess", None)
+        if guessed is not None:
+            excess = load - self._flat_load(fraction)
+            ratio = torch.where(guessed.abs() > self._load_of_hertz, excess / guessed, 1.0)
+            state["surrogate_error"] = torch.where((ratio - 1).abs() < LARGEST_SURROGATE_ERROR, ratio, 1.0)
+        shift = self._shift(surface, fraction, load)
         y = self._observe(state, observation, self._linear_part(state, shift, drive))
         state.update(
             liquid=liquid,
@@ -155,6 +194,27 @@ class PlatingModel:
             surface_dissipation_shift=shift.dissipation,
         )
         return y
+
+    def first_guess(self, state: State, observation: Tensor | None, drive: Drive) -> None:
+        """Score the observation by the surrogate, and by the true solver where the surrogate is not to be trusted.
+
+        A surface errs as its ancestor did one step before, so the excess is multiplied by the ratio found there.
+        Leaves `surrogate_excess` for `observe` and `corrected_at_once` for the filter's record.
+        """
+        if self.surrogate is None:
+            raise InputError("PlatingModel.first_guess needs a surrogate of the emission")
+        surface = self.surface(state)
+        fraction = self.solid_fraction(surface.order_parameter)
+        flat = self._flat_load(fraction)
+        guessed, trusted = self.surrogate.guess(fraction, *self._surroundings)
+        excess, doubtful = guessed - flat, ~trusted
+        load = flat + excess * state["surrogate_error"]
+        if bool(doubtful.any()):
+            liquid = state["liquid"][doubtful] if "liquid" in state else None
+            load[doubtful] = self._solve(fraction[doubtful], liquid)[0]
+        part = self._linear_part(dict(state), self._shift(surface, fraction, load), drive)
+        self._observe(dict(state), observation, part)
+        state.update(surrogate_excess=excess, corrected_at_once=doubtful)
 
     def grow(self, state: State, current_density: float, duration: float) -> None:
         """Advance parameters and surface by one step [A/m², s], nuclei and wetting included, and observe nothing."""
@@ -240,23 +300,42 @@ class PlatingModel:
 
     def surface_shift(self, surface: transition.State) -> SurfaceShift:
         """Shifts of the surface against the bare crystal in the same liquid, shapes (..., overtones) and (..., 1)."""
-        return self._emit(surface, None)[0]
+        fraction = self.solid_fraction(surface.order_parameter)
+        return self._shift(surface, fraction, self._solve(fraction, None)[0])
 
-    def _emit(self, surface: transition.State, liquid: Tensor | None) -> tuple[SurfaceShift, Tensor]:
-        """Shifts, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
-        fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
-        dimensions = self.grid.dimensions
-        surroundings = (spacing * self.grid.coarsening, self.overtones, self.electrolyte, self.resonator, self.metal)
+    @property
+    def _surroundings(self) -> tuple[float, tuple[int, ...], Electrolyte, Resonator, Metal]:
+        return self.emission_spacing, self.overtones, self.electrolyte, self.resonator, self.metal
+
+    @property
+    def _load_of_hertz(self) -> float:
+        """Load of a frequency shift of 1 Hz [Pa s/m]."""
+        return math.pi * self.resonator.impedance / self.resonator.fundamental_frequency
+
+    def _flat_load(self, fraction: Tensor) -> Tensor:
+        """Load of a flat film with as much metal, (..., overtones)."""
+        thickness = morphology.thickness(fraction, self.emission_spacing, dimensions=self.grid.dimensions)
+        inertia = emission.sauerbrey(self.metal.density * thickness, self.overtones, self.resonator)
+        return emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator) + inertia
+
+    def _solve(self, fraction: Tensor, liquid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Load, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
         accuracy: dict[str, Any] = {
             "tolerance": self.load_tolerance,
             "absolute_tolerance": LOAD_TOLERANCE_HERTZ,
-            "dimensions": dimensions,
+            "dimensions": self.grid.dimensions,
         }
         solution = emission.solve(
-            fraction.detach(), *surroundings, **accuracy, initial_guess=liquid, keep_field=torch.float32
+            fraction.detach(), *self._surroundings, **accuracy, initial_guess=liquid, keep_field=torch.float32
         )
+        if not fraction.requires_grad:
+            return solution.load, solution.field
         # the solution has no graph
-        load = emission.load_impedance(fraction, *surroundings, **accuracy) if fraction.requires_grad else solution.load
+        return emission.load_impedance(fraction, *self._surroundings, **accuracy), solution.field
+
+    def _shift(self, surface: transition.State, fraction: Tensor, load: Tensor) -> SurfaceShift:
+        """Shifts against the bare crystal, of a surface whose emission cells have this load."""
+        spacing, dimensions = self.grid.spacing, self.grid.dimensions
         order = torch.as_tensor(self.overtones, dtype=torch.float64)
         angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
         # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge
@@ -271,9 +350,14 @@ class PlatingModel:
         frequency, dissipation = (formed.clamp(min=0)[..., None] * shift for shift in (frequency, dissipation))
         mass_per_charge = self.metal.density / self.metal.charge_per_volume
         layer = -sauerbrey_sensitivity(self.resonator) * mass_per_charge * surface.side_charge[..., None]
-        return SurfaceShift(frequency / order, dissipation, layer), solution.field
+        return SurfaceShift(frequency / order, dissipation, layer)
 
-    def _solid_fraction(self, order_parameter: Tensor) -> Tensor:
+    @property
+    def emission_spacing(self) -> float:
+        """Edge of an emission cell [m]."""
+        return self.grid.spacing * self.grid.coarsening
+
+    def solid_fraction(self, order_parameter: Tensor) -> Tensor:
         """Metal fraction of the emission's cells (..., [z,] y, x)."""
         grid, dimensions = self.grid, self.grid.dimensions
         fine = emission.solid_fraction(order_parameter, grid.interface_width, grid.spacing, dimensions=dimensions)
@@ -337,7 +421,7 @@ class PlatingModel:
             "surface_dissipation_shift": state["surface_dissipation_shift"],
         }
         if int(state["step"][0]) % self.morphology_interval == 0:
-            reported["morphology"] = self._solid_fraction(state["order_parameter"]).float()
+            reported["morphology"] = self.solid_fraction(state["order_parameter"]).float()
         return reported
 
     def report_predictive(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:

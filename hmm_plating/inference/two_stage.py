@@ -89,7 +89,7 @@ def two_stage(
     second = program._replace(method="observe", size=len(chosen))
     weighting = weigh(second, None, take(moved, chosen))
     corrected = log_weights[chosen] - inclusion[chosen].log() + weighting.log_increment
-    evaluations = len(chosen) + int((at_once.sum() - at_once[chosen].sum()))
+    evaluations = len(chosen) + int(at_once.sum() - at_once[chosen].sum())
     return TwoStageWeighting(first, chosen, weighting.particles, corrected, weighting.invalid, evaluations)
 
 

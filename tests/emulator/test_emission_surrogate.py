@@ -108,7 +108,7 @@ def test_files_come_back(tmp_path: Path) -> None:
 def test_a_card_of_another_network(tmp_path: Path) -> None:
     path, surrogate = tmp_path / "w.safetensors", small_surrogate()
     dataclasses.replace(surrogate, card=dataclasses.replace(surrogate.card, architecture={"rows": 3})).save(path)
-    with pytest.raises(InputError, match="describes no emission network.*columns"):
+    with pytest.raises(InputError, match=r"describes no emission network.*columns"):
         EmissionSurrogate.load(path)
     wider = {**surrogate.card.architecture, "channels": 9}
     dataclasses.replace(surrogate, card=dataclasses.replace(surrogate.card, architecture=wider)).save(path)
@@ -135,7 +135,7 @@ def test_another_grid_or_liquid() -> None:
     surrogate, surface = small_surrogate(), rough(0)
     with pytest.raises(InputError, match="cells of 8e-09 m, not of 4e-09 m"):
         surrogate.load_impedance(surface, 4e-9, OVERTONES, WATER, QUARTZ)
-    with pytest.raises(InputError, match="boxes of 12 × 16 cells.*not of 12 × 15"):
+    with pytest.raises(InputError, match=r"boxes of 12 × 16 cells.*not of 12 × 15"):
         surrogate.load_impedance(surface[:, :-1], SPACING, OVERTONES, WATER, QUARTZ)
-    with pytest.raises(InputError, match="penetration_depth = .* lies outside 5e-08 to 4e-07"):
+    with pytest.raises(InputError, match=r"penetration_depth = .* lies outside 5e-08 to 4e-07"):
         surrogate.load_impedance(surface, SPACING, OVERTONES, Electrolyte(1000, 50e-3), QUARTZ)

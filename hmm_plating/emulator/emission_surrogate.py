@@ -5,8 +5,9 @@
 UD vanishes for a flat wall at any height, so the flat limit is exact whatever g is. g depends on the surface and on δ_n
 alone, both in cells: the unsteady Stokes equation has no other number. It is a polynomial in ln δ_n whose coefficients
 come from the columns of the surface: every column of cells is embedded as a vector, vectors are mixed along x by
-periodic, even kernels as long as the box, and averaged over x. So lateral shifts and mirror images change nothing,
-exactly. Several networks that differ in their seed are averaged in g; their spread tells how far to trust them.
+periodic, even kernels as long as the box, and averaged over x, evenly and by relief. So lateral shifts and mirror
+images change nothing, exactly. Several networks that differ in their seed are averaged in g; their spread tells how far
+to trust them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 DEGREE = 3  # of the polynomial in ln δ_n
+HEAD = 64  # numbers per surface in the last layers, which cost next to nothing
 DEPTH = "penetration_depth"  # name of δ_n in the card's ranges
 
 
@@ -40,9 +42,8 @@ class CorrectionNetwork(nn.Module):
         layers: of lateral mixing.
     """
 
-    def __init__(self, rows: int, columns: int, channels: int = 32, layers: int = 3) -> None:
+    def __init__(self, rows: int, columns: int, channels: int = 32, layers: int = 2) -> None:
         super().__init__()
-        self.columns = columns
         lags = columns // 2 + 1
         reach = torch.logspace(0, math.log10(columns / 4), channels)[:, None]
         decay = torch.exp(-torch.arange(lags) / reach)
@@ -50,28 +51,32 @@ class CorrectionNetwork(nn.Module):
         self.kernels = nn.ParameterList(torch.randn(channels, lags) * decay / reach.sqrt() for _ in range(layers))
         self.biases = nn.ParameterList(torch.zeros(channels, 1, 1) for _ in range(layers))
         self.pointwise = nn.ParameterList(
-            torch.randn(channels, channels) / math.sqrt(channels * layers) for _ in range(layers)
+            torch.randn(channels, channels) / math.sqrt(channels * layers) for _ in range(layers - 1)
         )
-        last = nn.Linear(channels, 2 * (DEGREE + 1))
+        last = nn.Linear(HEAD, 2 * (DEGREE + 1))
         for parameter in last.parameters():
             nn.init.zeros_(parameter)  # begin at the first guess
-        self.head = nn.Sequential(nn.Linear(2 * channels, channels), nn.SiLU(), last)
+        self.head = nn.Sequential(
+            nn.Linear(2 * channels * layers, HEAD), nn.SiLU(), nn.Linear(HEAD, HEAD), nn.SiLU(), last
+        )
 
     def forward(self, solid_fraction: Tensor) -> Tensor:
         """Real and imaginary coefficients (surface, 2, DEGREE + 1) of solid fractions (surface, y, x)."""
         surfaces, rows, columns = solid_fraction.shape
         lag = (torch.arange(columns)[:, None] - torch.arange(columns)).abs()
         lag = torch.minimum(lag, columns - lag)
-        by_column = self.embedding @ solid_fraction.transpose(0, 1).reshape(rows, -1)
+        by_column = self.embedding[:, :rows] @ solid_fraction.transpose(0, 1).reshape(rows, -1)
         hidden = by_column.view(-1, surfaces, columns)  # channels lead: each step is one large matrix product
-        for kernel, bias, pointwise in zip(self.kernels, self.biases, self.pointwise, strict=True):
-            mixed = nn.functional.silu(torch.baddbmm(bias, hidden, kernel[:, lag]))
-            hidden = hidden + (pointwise @ mixed.view(len(mixed), -1)).view(hidden.shape)
         height = solid_fraction.sum(1)
         relief = (height - height.mean(-1, keepdim=True)).square()
         share = relief / (relief.sum(-1, keepdim=True) + 1e-12)
-        pooled = torch.cat([hidden.mean(-1), (hidden * share).sum(-1)])
-        return self.head(pooled.T).view(surfaces, 2, DEGREE + 1)
+        pooled = []
+        for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            mixed = nn.functional.silu(torch.baddbmm(bias, hidden, kernel[:, lag]))
+            pooled += [mixed.mean(-1), (mixed * share).sum(-1)]
+            if layer < len(self.pointwise):
+                hidden = hidden + (self.pointwise[layer] @ mixed.view(len(mixed), -1)).view(hidden.shape)
+        return self.head(torch.cat(pooled).T).view(surfaces, 2, DEGREE + 1)
 
 
 def chebyshev(penetration_depth: Tensor, limits: tuple[float, float]) -> Tensor:
@@ -176,6 +181,9 @@ class EmissionSurrogate:
         *batch, rows, columns = solid_fraction.shape
         self.check((rows, columns), spacing, overtones, electrolyte, resonator)
         fraction = solid_fraction.reshape(-1, rows, columns)
+        if not fraction.requires_grad and len(fraction):  # rows without metal add nothing to the value
+            occupied = torch.arange(1, rows + 1)[fraction.amax((0, 2)) > 0]
+            fraction = fraction[:, : int(occupied[-1]) if len(occupied) else 1]
         depth = _penetration_depth(overtones, electrolyte, resonator)
         basis = chebyshev(depth, self.card.ranges[DEPTH])
         own = fraction.to(self.networks[0].embedding.dtype)

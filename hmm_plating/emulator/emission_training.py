@@ -56,12 +56,12 @@ class EmissionTraining:
         seed: of examples and networks.
     """
 
-    chunks: int = 80
+    chunks: int = 100
     held_out: int = 4
-    epochs: int = 40
-    networks: int = 3
+    epochs: int = 60
+    networks: int = 2
     channels: int = 32
-    layers: int = 3
+    layers: int = 2
     batch: int = 64
     learning_rate: float = 4e-3
     gradient_weight: float = 0.1

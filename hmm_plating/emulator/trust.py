@@ -26,12 +26,8 @@ def descriptors(solid_fraction: Tensor) -> Tensor:
     """
     rows = solid_fraction.shape[-2]
     height = solid_fraction.sum(-2)
-    metal = solid_fraction > 0
-    level = torch.arange(1, rows + 1, device=solid_fraction.device)[:, None]
-    highest = (metal * level).amax(-2)
-    # the topmost cell of a column is partly liquid
-    top = highest - 1 + solid_fraction.gather(-2, (highest - 1).clamp(min=0)[:, None]).squeeze(-2)
-    top = torch.where(highest > 0, top, 0.0)
+    level = torch.arange(rows, dtype=height.dtype, device=height.device)[:, None]
+    top = (solid_fraction.sign() * (level + solid_fraction)).amax(-2)  # of the topmost metal, which fills a part
     below = (top - height).clamp(min=0)
     step = (height - height.roll(1, -1)).abs()
     return torch.stack(

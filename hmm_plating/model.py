@@ -87,6 +87,7 @@ class PlatingModel:
         transport: of the cation from the bulk, which sets the concentration overpotential and Sand's time; None where
             it never lacks.
         load_tolerance: relative error of the roughness part of the load at which the solver may stop.
+        transition_step: moves the surface, `transition.step` or an emulator of it.
         morphology_interval: steps between recorded pictures of the surface.
         surrogate: stand-in for the emission's solver in `first_guess`.
     """
@@ -102,6 +103,7 @@ class PlatingModel:
     dissipation_noise: tuple[float, ...]
     transport: transition.Transport | None = None
     load_tolerance: float = 1e-2
+    transition_step: transition.Step = transition.step
     morphology_interval: int = 5
     surrogate: Surrogate | None = None
 
@@ -287,7 +289,7 @@ class PlatingModel:
             placed = nuclei * nucleating[(..., *(None,) * grid.dimensions)]
             surface = transition.add_metal(surface, placed, parameters)
         state["wetting"] = wetting
-        return transition.step(surface, current, duration, noise, parameters)
+        return self.transition_step(surface, current, duration, noise, parameters)
 
     def _wet(self, state: State, bare: Tensor, cathodic_charge: float) -> tuple[Tensor, Tensor]:
         """Charge of the wetting layer after the step [C/m²], and the part of the step's charge left for metal."""

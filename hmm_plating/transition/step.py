@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +21,14 @@ LARGEST_CHANGE = 0.05  # of concentration or flux over half a piece of a step, w
 MOST_PIECES = 1024
 LARGEST_CURRENT_DENSITY = 1e7  # A/m²
 LARGEST_OVERPOTENTIAL = 5.0  # V
+
+
+class Step(Protocol):
+    """What a model knows of a transition: a function with the arguments of `step`."""
+
+    def __call__(
+        self, state: State, current_density: Tensor | float, duration: float, noise: Tensor, parameters: Parameters, /
+    ) -> State: ...
 
 
 def step(
@@ -53,6 +62,25 @@ def step(
             that outgrows the box.
         DepletionError: with `parameters.transport`, more current than diffusion can carry.
     """
+
+    def advance(state: State, demand: Tensor) -> State:
+        return _advance(state, demand, None, duration, noise, parameters, backend)
+
+    return by_charge(state, current_density, duration, parameters, advance)
+
+
+def by_charge(
+    state: State,
+    current_density: Tensor | float,
+    duration: float,
+    parameters: Parameters,
+    advance: Callable[[State, Tensor], State],
+) -> State:
+    """Keep the charge books of a step around `advance(state, thickness to deposit [m] (...,))`, which moves the metal.
+
+    Raises:
+        InputError: a current that is not finite, too large, or of another batch; and what `advance` raises.
+    """
     current = _per_particle("current_density", current_density, state)
     if bool((current.abs() > LARGEST_CURRENT_DENSITY).any()):
         raise InputError(
@@ -66,7 +94,7 @@ def step(
     owed = state.deferred_charge + metal_charge
     # nuclei placed ahead of their charge wait for it; a resting surface neither grows nor dissolves
     demand = torch.where(current < 0, owed.clamp(min=0), torch.where(current > 0, owed.clamp(max=0), 0 * owed))
-    after = _advance(state, demand / charge_per_volume, None, duration, noise, parameters, backend)
+    after = advance(state, demand / charge_per_volume)
     grown = charge_per_volume * (_thickness(after, parameters) - _thickness(state, parameters))
     left = owed - grown
     gone = (current > 0) & ~_has_metal(after)
@@ -99,7 +127,9 @@ def _advance(
     backend: Backend,
 ) -> State:
     """`grow`, with the diffusion layer beside it, in pieces within which concentration or flux hardly change."""
-    _check(state, duration, noise, parameters.interface.dimensions, backend)
+    check_step(state, duration, noise, parameters.interface.dimensions)
+    if backend not in ("numba", "torch"):
+        raise InputError(f'backend must be "numba" or "torch", got {backend!r}')
     transport = parameters.transport
     if transport is None:
         return grow(state, demand, overpotential, duration, noise, parameters, 1.0, backend)[0]
@@ -190,7 +220,8 @@ def _has_metal(state: State) -> Tensor:
     return (state.order_parameter > 0).flatten(batch).any(-1) | (state.base_thickness > 0)
 
 
-def _check(state: State, duration: float, noise: Tensor, dimensions: int, backend: Backend) -> None:
+def check_step(state: State, duration: float, noise: Tensor, dimensions: int) -> None:
+    """Raise InputError unless state, duration and noise make a step."""
     shape = state.order_parameter.shape
     if noise.shape != shape:
         raise InputError(f"noise must have the shape {tuple(shape)} of the order parameter, got {tuple(noise.shape)}")
@@ -213,5 +244,3 @@ def _check(state: State, duration: float, noise: Tensor, dimensions: int, backen
     interior = (particles * (1 - particles)).amax(-1) > reference.ACTIVE
     if bool(((particles > 0.5).any(-1) & ~interior).any()):
         raise InputError("order_parameter is a sharp field of 0 and 1: give the interface its width (morphology.film)")
-    if backend not in ("numba", "torch"):
-        raise InputError(f'backend must be "numba" or "torch", got {backend!r}')

@@ -1,0 +1,152 @@
+"""What the network of the transition sees: geometry and drive of a step, in cells.
+
+The step's parameters act through three lengths, so that one network serves any metal whose three lie in its range:
+the displacement D of an even front that the charge asks for, the smoothing m = M Δt γ-wise (how far a curvature of one
+per cell moves the front, by the slope of the Butler–Volmer law at the step's overpotential) and the noise σ.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
+from hmm_plating.transition.coefficients import Coefficients
+
+TRUSTED = 8.0  # cells from the surface up to which a phase field's tail tells the distance
+FARTHEST = 14.0  # cells, the largest distance that is told apart
+_SWEEPS = math.ceil(FARTHEST - TRUSTED)
+_CHAMFER = 0.95  # of the Euclidean steps: errors of both signs below 5 % (Borgefors, CVGIP 27 (1984) 321)
+_LONGEST_DISPLACEMENT = 8.0  # cells, above which the step is not told apart
+_REACH = 8.0  # cells, of the features of crystal and top
+CHANNELS = 11
+
+
+class Lengths(NamedTuple):
+    """What a step asks for, in cells: tensors (particle,)."""
+
+    displacement: Tensor  # D, of an even front, positive where metal is deposited
+    smoothing: Tensor  # m, displacement per curvature of one per cell
+    noise: Tensor  # σ, root mean square displacement of a cell of the interface by noise
+
+    @property
+    def scale(self) -> Tensor:
+        """Largest difference from an even displacement; 0 of a step in which nothing can move."""
+        return self.displacement.abs() + self.smoothing + self.noise
+
+
+def step_lengths(displacement: Tensor, duration: float, c: Coefficients) -> Lengths:
+    """The lengths of a step.
+
+    Args:
+        displacement: D (particle,) [cells].
+        duration: [s].
+        c: coefficients of the step, with `supply` that at the surface.
+    """
+    exchange, alpha, supply = (value.double() for value in (c.exchange_velocity, c.transfer_coefficient, c.supply))
+    forward = exchange * supply
+    y = galvanostatic_overpotential(forward, exchange, displacement.double() / duration, alpha)
+    slope = alpha * forward * torch.exp(-alpha * y) + (1 - alpha) * exchange * torch.exp((1 - alpha) * y)
+    smoothing = c.capillary_length * slope * duration
+    return Lengths(displacement, smoothing.to(displacement), c.noise_velocity.to(displacement) * duration)
+
+
+def signed_distance(order_parameter: Tensor, width: float, dimensions: int) -> Tensor:
+    """Depth in the metal, negative in liquid [cells], from the level ξ = ½ (particle, [z,] y, x).
+
+    Near the surface the tanh profile is inverted. Further off its tail says little (rows without surface rest, and
+    1 − ξ ends at round-off), so there the distance is continued from cell to cell.
+
+    Args:
+        order_parameter: ξ.
+        width: ℓ [cells].
+        dimensions: 2 or 3.
+    """
+    smallest = 0.5 * torch.finfo(order_parameter.dtype).eps
+    xi = order_parameter.clamp(smallest, 1 - smallest)
+    return redistanced(0.25 * width * (torch.log(xi) - torch.log1p(-xi)), dimensions)
+
+
+def redistanced(distance: Tensor, dimensions: int) -> Tensor:
+    """The distance with what lies beyond `TRUSTED` continued from there [cells], at most `FARTHEST`.
+
+    What is continued carries no gradient: it moves the surface in no step that the network was made for.
+    """
+    size = distance.detach().abs()
+    trusted = size <= TRUSTED
+    with torch.no_grad():
+        far = torch.where(trusted, size, FARTHEST)
+        for _ in range(_SWEEPS):
+            nearest = far
+            for steps, moved in _neighbours(far, dimensions):
+                nearest = torch.minimum(nearest, moved + _CHAMFER * math.sqrt(steps))
+            far = torch.where(trusted, far, nearest)
+    return torch.where(trusted, distance, torch.where(distance >= 0, far, -far))
+
+
+def _neighbours(field: Tensor, dimensions: int) -> list[tuple[int, Tensor]]:
+    """The field at the surrounding cells, with along how many axes each lies off; mirrored along y, else periodic."""
+    moved = [(0, field)]
+    for axis in (-2, -1, -3)[:dimensions]:
+        for steps, value in tuple(moved):
+            moved += [(steps + 1, one) for one in _beside(value, axis)]
+    return moved[1:]
+
+
+def _beside(field: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """The field one cell on and one cell back along an axis; mirrored along y (axis −2), else periodic."""
+    if axis != -2:
+        return field.roll(-1, axis), field.roll(1, axis)
+    rows = field.shape[-2]
+    first, last = field.narrow(-2, 0, 1), field.narrow(-2, rows - 1, 1)
+    return (
+        torch.cat([field.narrow(-2, 1, rows - 1), last], -2),
+        torch.cat([first, field.narrow(-2, 0, rows - 1)], -2),
+    )
+
+
+def features(distance: Tensor, noise: Tensor, lengths: Lengths, width: float, dimensions: int) -> Tensor:
+    """Input of the network (particle, CHANNELS, [z,] y, x).
+
+    Signed distance, phase before and after an even displacement, noise on the interface before and after it, curvature
+    times the smoothing, the step's displacement and size, its smoothing, and closeness to crystal and top of the box.
+
+    Args:
+        distance: signed (particle, [z,] y, x) [cells].
+        noise: standard normal, of that shape.
+        lengths: of the step.
+        width: ℓ [cells].
+        dimensions: 2 or 3.
+    """
+
+    def per_cell(value: Tensor) -> Tensor:
+        return value.reshape(-1, *[1] * dimensions)
+
+    longest = _LONGEST_DISPLACEMENT
+    scale = lengths.scale.clamp(min=1e-9)
+    displacement = lengths.displacement.clamp(-longest, longest)
+    near = distance.clamp(-TRUSTED, TRUSTED)
+    before = torch.sigmoid(4 * distance / width)
+    after = torch.sigmoid(4 * (distance + per_cell(displacement)) / width)
+    agitation = per_cell(lengths.noise / scale) * noise
+    faces = [one for axis in (-2, -1, -3)[:dimensions] for one in _beside(near, axis)]
+    curvature = (len(faces) * near - sum(faces)).clamp(-1, 1)
+    rows = distance.shape[-2]
+    height = torch.arange(rows, dtype=distance.dtype, device=distance.device)[:, None] + 0.5
+    channels = [
+        near / TRUSTED,
+        2 * before - 1,
+        2 * after - 1,
+        4 * before * (1 - before) * agitation,
+        4 * after * (1 - after) * agitation,
+        per_cell(lengths.smoothing / scale) * curvature,
+        per_cell(lengths.displacement / scale),
+        per_cell(torch.log(scale.clamp(1e-3, longest))),
+        per_cell(lengths.smoothing / scale),
+        torch.exp(-height / _REACH),
+        torch.exp((height - rows) / _REACH),
+    ]
+    return torch.stack([channel.expand_as(distance) for channel in channels], 1)

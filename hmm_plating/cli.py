@@ -1,4 +1,4 @@
-"""Command line: inspect, simulate, grow, filter, watch, forecast, report, export."""
+"""Command line: inspect, simulate, grow, filter, watch, forecast, report, export, train."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ from hmm_plating.run_store import open_run
 from hmm_plating.shell_completion import add_completion
 from hmm_plating.simulate_recording import Protocol, simulate_recording
 from hmm_plating.surrogate_options import add_surrogate, corrected_share, surrogate_of, with_surrogate
+from hmm_plating.train_command import add_train
 from hmm_plating.watch_command import add_watch
 
 
@@ -187,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(run=_report)
 
     add_export(commands)
+    add_train(commands)
     add_completion(parser)
     return parser
 

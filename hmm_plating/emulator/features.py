@@ -18,6 +18,7 @@ from hmm_plating.transition.coefficients import Coefficients
 
 TRUSTED = 8.0  # cells from the surface up to which a phase field's tail tells the distance
 FARTHEST = 14.0  # cells, the largest distance that is told apart
+BEYOND = 40.0  # cells, what stands for all larger ones: a tail of nothing
 _SWEEPS = math.ceil(FARTHEST - TRUSTED)
 _CHAMFER = 0.95  # of the Euclidean steps: errors of both signs below 5 % (Borgefors, CVGIP 27 (1984) 321)
 _LONGEST_DISPLACEMENT = 8.0  # cells, above which the step is not told apart
@@ -71,7 +72,7 @@ def signed_distance(order_parameter: Tensor, width: float, dimensions: int) -> T
 
 
 def redistanced(distance: Tensor, dimensions: int) -> Tensor:
-    """The distance with what lies beyond `TRUSTED` continued from there [cells], at most `FARTHEST`.
+    """The distance with what lies beyond `TRUSTED` continued from there [cells], `BEYOND` from `FARTHEST` on.
 
     What is continued carries no gradient: it moves the surface in no step that the network was made for.
     """
@@ -84,6 +85,7 @@ def redistanced(distance: Tensor, dimensions: int) -> Tensor:
             for steps, moved in _neighbours(far, dimensions):
                 nearest = torch.minimum(nearest, moved + _CHAMFER * math.sqrt(steps))
             far = torch.where(trusted, far, nearest)
+        far = torch.where(far < FARTHEST, far, BEYOND)
     return torch.where(trusted, distance, torch.where(distance >= 0, far, -far))
 
 

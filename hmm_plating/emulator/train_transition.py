@@ -1,0 +1,131 @@
+"""Training of the transition's emulator for a model: what it is trained on, and what its card says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import torch
+
+from hmm_plating.emulator.evaluation import errors, roll_out
+from hmm_plating.emulator.features import CHANNELS
+from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
+from hmm_plating.emulator.training import Round, Settings, train
+from hmm_plating.emulator.trajectories import THINNEST_FILM, Ranges, Source, card_ranges, simulate_trajectories
+from hmm_plating.emulator.weights import ModelCard
+from hmm_plating.errors import InputError
+from hmm_plating.model import DEFAULT_PARAMETERS, PlatingModel
+from hmm_plating.wandering import Wandering
+
+TEST_PARTICLES = 32
+_TEST_SEED = 2**61  # apart from those of training
+
+FAILS = (
+    "noise as strong as the drive, or currents whose step moves the surface by more than 8 cells: the last metal of a "
+    "stripping is taken away evenly",
+    "films thinner than one and a half interface widths on the crystal",
+    "concentration that varies within the box (Transport with resolved=True) and anisotropic surface energy: refused",
+)
+
+
+def source_of(model: PlatingModel) -> Source:
+    """What trajectories for a model are simulated with: its metal and grid, in boxes half as long along each axis.
+
+    The network sees a neighbourhood of the surface only, so smaller boxes teach the same in a quarter of the time, or
+    an eighth. Boxes of less than 16 interface widths are taken whole.
+
+    Raises:
+        InputError: a metal of anisotropic surface energy, which the network does not see.
+    """
+    metal, grid = model.metal, model.grid
+    strength = model.parameters.get("anisotropy_strength", metal.anisotropy_strength)
+    if not isinstance(strength, int | float) or strength != 0:
+        raise InputError(
+            f"the surface energy of {metal.name} is anisotropic here, which the transition network does not see: "
+            "use the simulated step"
+        )
+    lengths = [length for length in (grid.width, grid.height, grid.depth) if length is not None]
+    part = 0.5 if min(lengths) >= 16 * grid.interface_width else 1.0
+    box = replace(
+        grid,
+        width=grid.width * part,
+        height=grid.height * part,
+        depth=None if grid.depth is None else grid.depth * part,
+    )
+    thinnest = THINNEST_FILM * grid.interface_width
+    amplitude = _number(model, "noise_amplitude")
+    ranges = Ranges(
+        duration=(1.0, 5.0),
+        current_density=(4.0, 20.0),
+        exchange_current_density=(metal.exchange_current_density / 3, metal.exchange_current_density * 3),
+        surface_energy=(metal.surface_energy / 2, metal.surface_energy * 1.5),
+        noise_amplitude=(0.0, 1.6 * amplitude),
+        film_thickness=(thinnest, max(thinnest, min(2.5 * grid.interface_width, 0.3 * box.height))),
+    )
+    return Source(
+        metal=replace(metal, anisotropy_strength=0.0),
+        electrolyte=model.electrolyte,
+        grid=box,
+        ranges=ranges,
+        nucleus_radius=(_number(model, "nucleus_radius"), _number(model, "nucleus_radius_spread")),
+    )
+
+
+def _number(model: PlatingModel, name: str) -> float:
+    """A parameter that is a number, or the median of one that wanders."""
+    value = model.parameters.get(name, DEFAULT_PARAMETERS[name])
+    if isinstance(value, Wandering):
+        return float(value.value(torch.zeros((), dtype=torch.float64)))
+    assert value is not None  # only materials' own parameters are, and none of them is asked for
+    return float(value)
+
+
+def new_network(dimensions: int, seed: int) -> MultiscaleNetwork:
+    """Untrained, of the size that training is set for."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MultiscaleNetwork(Architecture(dimensions, CHANNELS, scales=3, hidden=16, layers=3))
+
+
+def train_transition(
+    model: PlatingModel,
+    settings: Settings,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[int, int, Round], None] | None = None,
+) -> tuple[MultiscaleNetwork, ModelCard, list[Round]]:
+    """Train an emulator of a model's transition and measure it on trajectories that it has not seen.
+
+    Args: as `training.train`.
+
+    Returns:
+        The network, its card, and the log of the training.
+    """
+    source = source_of(model)
+    network = new_network(model.grid.dimensions, settings.seed)
+    log = train(network, source, settings, checkpoint=checkpoint, resume=resume, progress=progress)
+    test = simulate_trajectories(source, TEST_PARTICLES, _TEST_SEED + settings.seed)
+    measured = errors(roll_out(network, test), test, source.grid.spacing)
+    found = {}
+    for name in ("field", "solid fraction", "Sq", "dendrite height"):
+        for part, frame in (("middle", source.frames // 2), ("last", -1)):
+            sizes = measured[name][frame].abs()
+            sizes = sizes[sizes.isfinite()]  # where no surface is left, Sq has no relative error
+            found[f"{name}, median, {part} of {source.frames} frames"] = float(sizes.median())
+    card = ModelCard(
+        kind="transition",
+        architecture=asdict(network.architecture),
+        trained_on=(
+            f"{settings.rounds} batches of {settings.particles} trajectories of {source.frames} frames, plating then "
+            f"stripping {source.metal.name}, in boxes of {' × '.join(map(str, source.grid.shape))} cells by the "
+            f"simulated step; horizon {settings.horizon}, weights of the losses {settings.data:g} and "
+            f"{settings.variational:g}, seed {settings.seed}"
+        ),
+        spacing=source.grid.spacing,
+        ranges=card_ranges(source),
+        errors=found,
+        fails=FAILS,
+    )
+    return network, card, log

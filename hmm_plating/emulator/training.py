@@ -1,0 +1,251 @@
+"""Training of the transition's network on trajectories of our own simulator.
+
+Classic training shows the network true surfaces and asks for the next one. Autoregressive training lets it go on
+from its own predictions over ever longer stretches, so that it learns to undo the errors that it makes (Marcato,
+Boccardo and Marchisio 2023). Gradients reach back over a few frames only, which bounds the memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hmm_plating.emulator.features import redistanced
+from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
+from hmm_plating.emulator.trajectories import Source, Trajectories, each_tensor, simulate_trajectories
+from hmm_plating.emulator.transition_emulator import Move, move
+from hmm_plating.emulator.variational_loss import incremental_potential
+from hmm_plating.errors import InputError
+from hmm_plating.inference.fingerprint import fingerprint
+from hmm_plating.inference.state_file import save_state, saved_state
+from hmm_plating.transition.coefficients import Coefficients
+
+COARSE_WEIGHT = 0.1  # of the loss of each coarser scale relative to that of the finest
+_LARGEST_GRADIENT = 1.0  # norm
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained.
+
+    Attributes:
+        rounds: each of a new batch of trajectories, or of one of `pool`.
+        particles: trajectories of a batch.
+        horizon: frames that the network goes on by itself, at the end of training: 1 is classic training.
+        reach: frames that a gradient reaches back over, and frames of one step of the optimiser.
+        data: weight of the loss against trajectories.
+        variational: weight of the loss that needs none.
+        pool: batches of trajectories there are, over and over; None: as many as rounds.
+        learning_rate: of Adam, at first; it falls to a fiftieth along a cosine.
+        seed: of trajectories; the network is initialised by its builder.
+
+    Raises:
+        InputError: a count below 1, a negative weight, or both weights 0.
+    """
+
+    rounds: int
+    particles: int = 8
+    horizon: int = 28
+    reach: int = 4
+    data: float = 1.0
+    variational: float = 0.0
+    pool: int | None = None
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "particles", "horizon", "reach", "pool"):
+            value = getattr(self, name)
+            if not ((name == "pool" and value is None) or (isinstance(value, int) and value >= 1)):
+                raise InputError(f"Settings.{name} must be a whole number of at least 1, got {value!r}")
+        weights = (self.data, self.variational)
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+            raise InputError(f"Settings.data and .variational must be weights ≥ 0, one of them above 0, got {weights}")
+        if not self.learning_rate > 0:
+            raise InputError(f"Settings.learning_rate must be positive, got {self.learning_rate!r}")
+
+
+class Round(NamedTuple):
+    """What the log has of a round: means over its frames."""
+
+    loss: float
+    data: float  # mean square error of ξ per cell of interface
+    variational: float  # see `incremental_potential`
+    horizon: int
+
+
+def horizon_of(settings: Settings, round_: int) -> int:
+    """Curriculum: the horizon doubles, from 1, over the first half of the rounds."""
+    doublings = math.ceil(math.log2(settings.horizon)) if settings.horizon > 1 else 0
+    stage = min(doublings, int(round_ * (doublings + 1) / max(0.5 * settings.rounds, 1)))
+    return min(settings.horizon, 2**stage)
+
+
+def train(
+    network: MultiscaleNetwork,
+    source: Source,
+    settings: Settings,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoint_interval: float = 30.0,
+    progress: Callable[[int, int, Round], None] | None = None,
+) -> list[Round]:
+    """Train in place; the same source, settings and network give the same weights.
+
+    Args:
+        network: to train.
+        source: of trajectories.
+        settings: of the training.
+        checkpoint: file that keeps the state of training, every `checkpoint_interval` [s] and at the end.
+        resume: go on from it; the result is that of an uninterrupted run.
+        checkpoint_interval: [s].
+        progress: called after each round with the rounds done, their number and the last one.
+
+    Returns:
+        The log, one entry per round.
+
+    Raises:
+        InputError: a checkpoint of another training, or one that exists without `resume`; ranges that the box cannot
+            hold.
+        ArithmeticError: the loss is not finite.
+    """
+    identity = fingerprint(asdict(settings), source, network)
+    optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.9, 0.98))
+    log: list[Round] = []
+    saved = saved_state(checkpoint, identity, resume)
+    if saved is not None:
+        log = _restored(saved, network, optimiser)
+    pool: dict[int, Trajectories] = {}
+    last = time.monotonic()
+    for round_ in range(len(log), settings.rounds):
+        for group in optimiser.param_groups:
+            group["lr"] = _learning_rate(settings, round_)
+        batch = round_ if settings.pool is None else round_ % settings.pool
+        trajectories = pool.get(batch)
+        if trajectories is None:
+            trajectories = simulate_trajectories(source, settings.particles, _seed(settings.seed, batch))
+            if settings.pool is not None:
+                pool[batch] = trajectories
+        log.append(_learn(network, optimiser, trajectories, settings, horizon_of(settings, round_)))
+        if progress is not None:
+            progress(round_ + 1, settings.rounds, log[-1])
+        done = round_ + 1 == settings.rounds
+        if checkpoint is not None and (done or time.monotonic() - last > checkpoint_interval):
+            save_state(checkpoint, identity, _entries(network, optimiser, log))
+            last = time.monotonic()
+    return log
+
+
+def _learn(
+    network: MultiscaleNetwork,
+    optimiser: torch.optim.Optimizer,
+    trajectories: Trajectories,
+    settings: Settings,
+    horizon: int,
+) -> Round:
+    """One pass through a batch of trajectories, a step of the optimiser every `reach` frames."""
+    c = each_tensor(trajectories.coefficients, Tensor.float)
+    frames = len(trajectories.noise)
+    sums = torch.zeros(3, dtype=torch.float64)
+    distance = trajectories.distance[0]
+    for first in range(0, frames, settings.reach):
+        window = range(first, min(first + settings.reach, frames))
+        losses = []
+        distance = distance.detach()
+        for frame in window:
+            if frame % horizon == 0:
+                distance = trajectories.distance[frame]
+            moved = _moved(network, trajectories, distance, frame, c)
+            data = data_loss(moved, trajectories.distance[frame + 1], c.width) if settings.data else torch.zeros(())
+            potential = torch.zeros(())
+            if settings.variational:
+                potential = _potential(moved, distance, trajectories.noise[frame], trajectories.duration, c)
+            losses.append((settings.data * data + settings.variational * potential, data, potential))
+            distance = redistanced(moved.distance, c.dimensions)
+        total = torch.stack([loss[0] for loss in losses]).mean()
+        if not bool(torch.isfinite(total)):
+            raise ArithmeticError("training diverged: the loss is not finite; lower the learning rate")
+        optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
+        optimiser.step()
+        sums += torch.tensor([[float(part.detach()) for part in loss] for loss in losses], dtype=torch.float64).sum(0)
+    total_loss, data_part, potential_part = (sums / frames).tolist()
+    return Round(total_loss, data_part, potential_part, horizon)
+
+
+def _moved(
+    network: MultiscaleNetwork, trajectories: Trajectories, distance: Tensor, frame: int, c: Coefficients
+) -> Move:
+    metal = trajectories.metal[frame + 1].to(distance.dtype)
+    return move(network, distance, metal, trajectories.noise[frame], trajectories.duration, c)
+
+
+def data_loss(moved: Move, true_distance: Tensor, width: float) -> Tensor:
+    """Mean square error of ξ per cell of interface, and of its means over the cells of every coarser scale.
+
+    Args:
+        moved: prediction (particle, …).
+        true_distance: signed (particle, [z,] y, x) [cells].
+        width: ℓ [cells].
+    """
+    steepness = 4 / width
+    true = torch.sigmoid(steepness * true_distance)
+    axes = tuple(range(1, true.ndim))
+    interface = (4 * true * (1 - true)).sum(axes).clamp(min=1)
+
+    def error(difference: Tensor, volume: int) -> Tensor:
+        return (volume * difference.square().sum(axes) / interface).mean()
+
+    loss = error(torch.sigmoid(steepness * moved.distance) - true, 1)
+    pool = nn.functional.avg_pool2d if true.ndim == 3 else nn.functional.avg_pool3d
+    for scale, coarse in enumerate(moved.coarse, start=1):
+        difference = (torch.sigmoid(steepness * coarse) - true)[:, None]
+        loss = loss + COARSE_WEIGHT * error(pool(difference, 2**scale)[:, 0], 2 ** (scale * len(axes)))
+    return loss
+
+
+def _potential(moved: Move, before: Tensor, noise: Tensor, duration: float, c: Coefficients) -> Tensor:
+    """Mean of `incremental_potential` above that of the even displacement."""
+    even = before + moved.lengths.displacement.reshape(-1, *[1] * (before.ndim - 1))
+    middle = (before + even) / 2
+    arguments = (middle.detach(), noise, duration, c)
+    excess = incremental_potential(before, moved.distance, *arguments) - incremental_potential(before, even, *arguments)
+    return excess.mean()
+
+
+def _learning_rate(settings: Settings, round_: int) -> float:
+    return settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * round_ / settings.rounds)))
+
+
+def _seed(seed: int, batch: int) -> int:
+    """Of a batch of trajectories: those of nearby seeds do not overlap."""
+    return int(torch.randint(2**62, (batch + 1,), generator=torch.Generator().manual_seed(seed))[batch])
+
+
+def _entries(network: nn.Module, optimiser: torch.optim.Optimizer, log: list[Round]) -> dict[str, Any]:
+    """What a checkpoint keeps."""
+    state = {
+        str(index): {name: torch.as_tensor(value) for name, value in entry.items()}
+        for index, entry in optimiser.state_dict()["state"].items()
+    }
+    return {
+        "network": dict(network.state_dict()),
+        "optimiser": state,
+        "log": torch.tensor(log, dtype=torch.float64),
+    }
+
+
+def _restored(saved: Mapping[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer) -> list[Round]:
+    network.load_state_dict(saved["network"])
+    state = {int(index): dict(entry) for index, entry in saved["optimiser"].items()}
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    return [Round(loss, data, potential, int(horizon)) for loss, data, potential, horizon in saved["log"].tolist()]

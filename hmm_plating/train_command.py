@@ -1,0 +1,127 @@
+"""The subcommand `train`: weights of a network that stands in for a simulator."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from hmm_plating import recording
+from hmm_plating.atomic_file import atomic_write, check_folder
+from hmm_plating.command_options import add_model, add_seed, integer
+from hmm_plating.emulator.train_transition import train_transition
+from hmm_plating.emulator.training import Settings
+from hmm_plating.emulator.weights import ModelCard, save_weights
+from hmm_plating.errors import InputError
+from hmm_plating.model import PlatingModel
+from hmm_plating.model_file import load_model_file, model_file_errors
+from hmm_plating.simulate_recording import Protocol
+
+Told = Callable[[int, int, float], None]  # rounds done, their number, the last one's loss
+
+
+class Trained(NamedTuple):
+    """What a training gives."""
+
+    weights: Mapping[str, Tensor]
+    card: ModelCard
+    log: list[Mapping[str, float]]  # one row per round
+
+
+class Trainable(NamedTuple):
+    """Something that can be trained: how it is called, and how it is done."""
+
+    help: str
+    rounds: int  # by default
+    train: Callable[[PlatingModel, argparse.Namespace, Path, Told], Trained]
+
+
+def _train_transition(model: PlatingModel, options: argparse.Namespace, checkpoint: Path, told: Told) -> Trained:
+    settings = Settings(options.rounds, seed=options.seed, learning_rate=4e-3)
+    network, card, log = train_transition(
+        model,
+        settings,
+        checkpoint=checkpoint,
+        resume=options.resume,
+        progress=lambda done, total, last: told(done, total, last.loss),
+    )
+    return Trained(network.state_dict(), card, [row._asdict() for row in log])
+
+
+TRAINABLE = {
+    "transition": Trainable("the phase-field step that moves the surface", 450, _train_transition),
+}
+
+
+def add_train(commands: Any) -> None:
+    """Add the subcommand to those of the command line."""
+    train = commands.add_parser(
+        "train",
+        help="train a network that stands in for a simulator",
+        description="Train a network that stands in for one of the simulators of a model, on data that the simulator "
+        "makes on the way. Writes weights with their model card: what they were trained on, how wrong they are and "
+        "where they fail.",
+    )
+    kinds = train.add_subparsers(required=True, metavar="WHAT")
+    for name, what in TRAINABLE.items():
+        kind = kinds.add_parser(name, help=what.help, description=f"Train a network for {what.help}.")
+        add_model(kind)
+        kind.add_argument("--output", required=True, metavar="WEIGHTS.safetensors", help="weights and model card")
+        kind.add_argument(
+            "--rounds", type=integer(1), default=what.rounds, metavar="N", help=f"batches of data ({what.rounds})"
+        )
+        add_seed(kind)
+        kind.add_argument("--log", metavar="LOG.csv", help="losses of every round (CSV)")
+        kind.add_argument("--resume", action="store_true", help="continue a training that was cut off")
+        kind.set_defaults(run=_train, what=name)
+
+
+def _train(options: argparse.Namespace) -> None:
+    output, log = Path(options.output), None if options.log is None else Path(options.log)
+    if output.suffix != ".safetensors":
+        raise InputError(f"--output {output}: weights are safetensors, name the file with .safetensors")
+    if log is not None and log.suffix != ".csv":
+        raise InputError(f"--log {log}: the log is CSV, name the file with .csv")
+    for path in (output, log):
+        if path is not None and path.is_dir():
+            raise InputError(f"{path} is a folder: name a file")
+        if path is not None:
+            check_folder(path.absolute().parent)
+    checkpoint = output.with_suffix(".checkpoint.npz")
+    if checkpoint.exists() and not options.resume:
+        raise InputError(f"{checkpoint} keeps a training: continue it with --resume, or delete the file")
+    build = load_model_file(options.model)
+    model = build(recording.validate(Protocol().recording()))
+    loss = TextColumn("{task.fields[loss]}")
+    columns = TextColumn("round"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), loss
+    with (
+        model_file_errors(options.model),
+        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+    ):
+        task = bar.add_task("train", total=options.rounds, loss="")
+        trained = TRAINABLE[options.what].train(
+            model,
+            options,
+            checkpoint,
+            lambda done, total, loss: bar.update(task, completed=done, total=total, loss=f"loss {loss:.3g}"),
+        )
+    save_weights(output, trained.weights, trained.card)
+    if log is not None:
+        text = io.StringIO()
+        rows = csv.DictWriter(text, list(trained.log[0]), lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(trained.log)
+        with atomic_write(log) as temporary:
+            temporary.write_text(text.getvalue())
+    checkpoint.unlink(missing_ok=True)
+    for name, value in trained.card.errors.items():
+        print(f"{name}: {value:.3g}")
+    print(output)

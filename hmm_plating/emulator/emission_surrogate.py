@@ -145,9 +145,13 @@ class EmissionSurrogate:
         module.requires_grad_(False)
         return cls(networks, card, Trust(*(tensors[f"trust.{name}"] for name in Trust._fields)))
 
+    def weights(self) -> dict[str, Tensor]:
+        """All numbers, by their names in the weights file."""
+        return _module(self.networks, self.trust).state_dict()
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights file."""
-        save_weights(path, _module(self.networks, self.trust).state_dict(), self.card)
+        save_weights(path, self.weights(), self.card)
 
     def check(
         self, cells: Sequence[int], spacing: float, overtones: Overtones, electrolyte: Electrolyte, resonator: Resonator

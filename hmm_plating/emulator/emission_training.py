@@ -7,11 +7,13 @@ squared relative error of the gradient of a random combination of these (Sobolev
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -33,7 +35,7 @@ from hmm_plating.emulator.weights import ModelCard
 from hmm_plating.errors import InputError, require_integer
 from hmm_plating.model import PlatingModel
 
-Say = Callable[[str], None]
+Told = Callable[[int, int, float], None]  # epochs done, their number, error of the last [1]
 
 WARM_UP = 0.1  # of the steps, in which the learning rate rises; a half cosine follows
 LARGEST_GRADIENT_LOSS = 10.0  # of one surface: nearly flat ones have almost no gradient to be relative to
@@ -58,7 +60,7 @@ class EmissionTraining:
 
     chunks: int = 100
     held_out: int = 4
-    epochs: int = 60
+    epochs: int = 36
     networks: int = 2
     channels: int = 32
     layers: int = 2
@@ -72,16 +74,31 @@ class EmissionTraining:
             require_integer(f"EmissionTraining: {name}", getattr(self, name), 1)
 
 
+class Epoch(NamedTuple):
+    """What an epoch of a network came to: root mean square errors of excess and gradient, relative."""
+
+    network: int
+    epoch: int
+    error: float
+    gradient_error: float
+
+
 def train_emission(
-    model: PlatingModel, settings: EmissionTraining, folder: str | os.PathLike[str], say: Say = lambda text: None
-) -> EmissionSurrogate:
+    model: PlatingModel,
+    settings: EmissionTraining,
+    folder: str | os.PathLike[str],
+    told: Told = lambda done, total, error: None,
+) -> tuple[EmissionSurrogate, list[Epoch]]:
     """Make examples, train and calibrate; a run that was cut off goes on where it was.
 
     Args:
         model: whose prior grows the surfaces; in two dimensions.
         settings: see there.
         folder: for examples and the state of the training; made where it is missing.
-        say: called with what happens.
+        told: called after every epoch, and after every chunk of examples, when none is done.
+
+    Returns:
+        The surrogate, and what every epoch came to.
 
     Raises:
         InputError: a model in three dimensions, a file in the folder that is damaged or of another training.
@@ -93,13 +110,14 @@ def train_emission(
     chunks = []
     for index in range(settings.held_out + settings.chunks):
         chunks.append(_measurable(chunk(model, settings.seed, index, folder)))
-        say(f"examples {index + 1} of {settings.held_out + settings.chunks}, {len(chunks[-1].excess)} surfaces")
+        told(0, settings.networks * settings.epochs, math.nan)
     held_out, examples = joined(chunks[: settings.held_out]), joined(chunks[settings.held_out :])
     limits = _depth_limits(model)
-    networks = tuple(
-        train_network(examples, limits, settings, number, folder / f"network-{number}.safetensors", say)
+    trained = [
+        train_network(examples, limits, settings, number, folder / f"network-{number}.safetensors", told)
         for number in range(settings.networks)
-    )
+    ]
+    networks, log = tuple(network for network, _ in trained), [row for _, rows in trained for row in rows]
     values, spread = _predict(networks, held_out, limits)
     trust = Trust.calibrate(examples.solid_fraction, held_out.solid_fraction, spread)
     rows, columns = examples.solid_fraction.shape[1:]
@@ -125,7 +143,7 @@ def train_emission(
             "cells cut in a corner of less than a hundredth: the solver's own derivative is rough there",
         ),
     )
-    return EmissionSurrogate(networks, card, trust)
+    return EmissionSurrogate(networks, card, trust), log
 
 
 def train_network(
@@ -134,9 +152,9 @@ def train_network(
     settings: EmissionTraining,
     number: int,
     path: Path,
-    say: Say = lambda text: None,
-) -> CorrectionNetwork:
-    """One network of the ensemble; its state after every epoch is kept at `path`."""
+    told: Told = lambda done, total, error: None,
+) -> tuple[CorrectionNetwork, list[Epoch]]:
+    """One network of the ensemble, and its epochs; its state after every one is kept at `path`."""
     count, rows, columns = examples.solid_fraction.shape
     if count < settings.batch:
         raise InputError(f"training needs at least one batch of {settings.batch} surfaces, there are {count}")
@@ -148,7 +166,8 @@ def train_network(
     batches = count // settings.batch
     plan = {**vars(settings), "surfaces": count}
     del plan["networks"]
-    for epoch in range(_resume(path, plan, network, optimiser, generator), settings.epochs):
+    log = _resume(path, plan, network, optimiser, generator)
+    for epoch in range(len(log), settings.epochs):
         order = torch.randperm(count, generator=generator)
         value_loss = gradient_loss = 0.0
         for step in range(batches):
@@ -162,12 +181,10 @@ def train_network(
             optimiser.step()
             value_loss += float(of_value.detach()) / batches
             gradient_loss += float(of_gradient.detach()) / batches
-        _keep(path, plan, epoch + 1, network, optimiser, generator)
-        say(
-            f"network {number + 1} of {settings.networks}, epoch {epoch + 1} of {settings.epochs}: "
-            f"error {math.sqrt(value_loss):.2%}, of the gradient {math.sqrt(gradient_loss):.2%}"
-        )
-    return network.requires_grad_(False)
+        log.append(Epoch(number + 1, epoch + 1, math.sqrt(value_loss), math.sqrt(gradient_loss)))
+        _keep(path, plan, log, network, optimiser, generator)
+        told(number * settings.epochs + epoch + 1, settings.networks * settings.epochs, log[-1].error)
+    return network.requires_grad_(False), log
 
 
 def losses(
@@ -245,7 +262,7 @@ def _rate(done: float) -> float:
 def _keep(
     path: Path,
     plan: dict,
-    epoch: int,
+    log: list[Epoch],
     network: CorrectionNetwork,
     optimiser: torch.optim.Adam,
     generator: torch.Generator,
@@ -259,17 +276,17 @@ def _keep(
         temporary.write_bytes(
             safetensors.torch.save(
                 {name: value.detach().contiguous().clone() for name, value in tensors.items()},
-                {"plan": repr(plan), "epoch": str(epoch)},
+                {"plan": repr(plan), "log": json.dumps(log)},
             )
         )
 
 
 def _resume(
     path: Path, plan: dict, network: CorrectionNetwork, optimiser: torch.optim.Adam, generator: torch.Generator
-) -> int:
-    """Take up what `_keep` wrote; returns the epochs that are done, 0 where nothing is kept."""
+) -> list[Epoch]:
+    """Take up what `_keep` wrote; returns the epochs that are done, none where nothing is kept."""
     if not path.exists():
-        return 0
+        return []
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -288,4 +305,4 @@ def _resume(
             state.setdefault(int(index), {})[entry] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     generator.set_state(tensors["generator"])
-    return int(metadata["epoch"])
+    return [Epoch(*row) for row in json.loads(metadata["log"])]

@@ -105,7 +105,8 @@ SMALL = EmissionTraining(chunks=1, held_out=1, epochs=6, networks=2, channels=8,
 def test_training_learns_value_and_gradient(examples: Examples, tmp_path: Path) -> None:
     """Both errors of surfaces that it has seen fall below a third of the first guess's."""
     settings = dataclasses.replace(SMALL, epochs=30)
-    network = train_network(examples, LIMITS, settings, 0, tmp_path / "n")
+    network, log = train_network(examples, LIMITS, settings, 0, tmp_path / "n")
+    assert log[-1].error < log[0].error / 3
     rows, columns = examples.solid_fraction.shape[1:]
     untrained = CorrectionNetwork(rows, columns, 8, 2)
     before, after = (
@@ -118,28 +119,27 @@ def test_training_learns_value_and_gradient(examples: Examples, tmp_path: Path) 
 
 def test_a_training_that_was_cut_off_goes_on(examples: Examples, tmp_path: Path) -> None:
     """The same weights, bit by bit, as without the cut."""
-    whole = train_network(examples, LIMITS, SMALL, 0, tmp_path / "whole")
-    heard = 0
+    whole, log = train_network(examples, LIMITS, SMALL, 0, tmp_path / "whole")
 
-    def stop(text: str) -> None:
-        nonlocal heard
-        heard += 1
-        if heard == 3:
+    def stop(done: int, total: int, error: float) -> None:
+        if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_network(examples, LIMITS, SMALL, 0, tmp_path / "cut", stop)
-    resumed = train_network(examples, LIMITS, SMALL, 0, tmp_path / "cut")
+    resumed, again = train_network(examples, LIMITS, SMALL, 0, tmp_path / "cut")
+    assert again == log
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
     with pytest.raises(InputError, match="of a training with other settings"):
         train_network(examples, LIMITS, dataclasses.replace(SMALL, channels=4), 0, tmp_path / "cut")
-    other = train_network(examples, LIMITS, SMALL, 1, tmp_path / "other")
+    other, _ = train_network(examples, LIMITS, SMALL, 1, tmp_path / "other")
     assert not torch.equal(other.embedding, whole.embedding)
 
 
 def test_from_a_model_to_weights(model: PlatingModel, tmp_path: Path) -> None:
-    surrogate = train_emission(model, SMALL, tmp_path / "training")
+    surrogate, log = train_emission(model, SMALL, tmp_path / "training")
+    assert [(row.network, row.epoch) for row in log] == [(n, e) for n in (1, 2) for e in range(1, 7)]
     surrogate.save(tmp_path / "w.safetensors")
     again = EmissionSurrogate.load(tmp_path / "w.safetensors")
     again.check((12, 16), 8e-9, model.overtones, model.electrolyte, model.resonator)

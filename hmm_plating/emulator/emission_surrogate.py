@@ -63,8 +63,6 @@ class CorrectionNetwork(nn.Module):
     def forward(self, solid_fraction: Tensor) -> Tensor:
         """Real and imaginary coefficients (surface, 2, DEGREE + 1) of solid fractions (surface, y, x)."""
         surfaces, rows, columns = solid_fraction.shape
-        lag = (torch.arange(columns)[:, None] - torch.arange(columns)).abs()
-        lag = torch.minimum(lag, columns - lag)
         by_column = self.embedding[:, :rows] @ solid_fraction.transpose(0, 1).reshape(rows, -1)
         hidden = by_column.view(-1, surfaces, columns)  # channels lead: each step is one large matrix product
         height = solid_fraction.sum(1)
@@ -72,11 +70,18 @@ class CorrectionNetwork(nn.Module):
         share = relief / (relief.sum(-1, keepdim=True) + 1e-12)
         pooled = []
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
-            mixed = nn.functional.silu(torch.baddbmm(bias, hidden, kernel[:, lag]))
+            mixed = nn.functional.silu(torch.baddbmm(bias, hidden, circulant(kernel, columns)))
             pooled += [mixed.mean(-1), (mixed * share).sum(-1)]
             if layer < len(self.pointwise):
                 hidden = hidden + (self.pointwise[layer] @ mixed.view(len(mixed), -1)).view(hidden.shape)
         return self.head(torch.cat(pooled).T).view(surfaces, 2, DEGREE + 1)
+
+
+def circulant(kernel: Tensor, columns: int) -> Tensor:
+    """Matrices of even periodic convolutions (channel, x, x) with kernels at the lags 0 … columns // 2."""
+    period = torch.cat([kernel, kernel[:, 1 : (columns + 1) // 2].flip(-1)], -1)
+    rows = torch.cat([period, period], -1).unfold(-1, columns, 1)  # the row of column i begins at lag −i
+    return rows[:, 1:].flip(1).contiguous()
 
 
 def chebyshev(penetration_depth: Tensor, limits: tuple[float, float]) -> Tensor:

@@ -70,7 +70,8 @@ class CorrectionNetwork(nn.Module):
         share = relief / (relief.sum(-1, keepdim=True) + 1e-12)
         pooled = []
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
-            mixed = nn.functional.silu(torch.baddbmm(bias, hidden, circulant(kernel, columns)))
+            mixed = (hidden @ circulant(kernel, columns)).add_(bias)
+            mixed = nn.functional.silu(mixed, inplace=not mixed.requires_grad)
             pooled += [mixed.mean(-1), (mixed * share).sum(-1)]
             if layer < len(self.pointwise):
                 hidden = hidden + (self.pointwise[layer] @ mixed.view(len(mixed), -1)).view(hidden.shape)

@@ -43,6 +43,8 @@ class TwoStage:
       record of how often the model ran;
     * `observe`: scores the observation, and draws nothing.
 
+    They replace entries of the state and write into none: particles may be large, and are not copied.
+
     Attributes:
         corrected: share of the particles, in (0, 1].
     """
@@ -78,7 +80,7 @@ def two_stage(
     settings: TwoStage, program: Program, particles: dict[str, Tensor], log_weights: Tensor
 ) -> TwoStageWeighting:
     """Move `particles`, which stay as they were, and weight a share of them."""
-    moved = program.copy(particles)
+    moved = dict(particles)
     program._replace(method="move").run(moved)
     first = weigh(program._replace(method="first_guess"), None, moved)
     at_once = moved.pop("corrected_at_once", torch.zeros(program.size, dtype=torch.bool))

@@ -43,14 +43,14 @@ def posterior_surfaces(model: PlatingModel, recording, steps: int, seed: int) ->
         if step % EVERY == EVERY - 1:
             observed.append(state.particles["order_parameter"][systematic(state.log_weights, DRAWS).unique()])
     fields = torch.cat(observed)
-    fraction = model.solid_fraction(fields)
+    fraction = model.surface_load.solid_fraction(fields)
     return fields[(fraction.flatten(1).amax(1) > 0) & (fraction[:, -1].amax(-1) == 0)]
 
 
 def values(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) -> Table:
     """Errors of the excess, relative."""
-    around = (model.emission_spacing, model.overtones, model.electrolyte, model.resonator)
-    fraction = model.solid_fraction(fields)
+    around = (model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
+    fraction = model.surface_load.solid_fraction(fields)
     true = emission.solve(fraction, *around, tolerance=TRUTH, absolute_tolerance=0.0, keep_field=False).load
     guess = surrogate.guess(fraction, *around)
     flat = emission.kanazawa_gordon(model.overtones, model.electrolyte, model.resonator)
@@ -69,9 +69,9 @@ def values(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) ->
 
 def gradients(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) -> Table:
     """Correlation of the excess's gradient in the order parameter with the true one."""
-    around = (model.emission_spacing, model.overtones, model.electrolyte, model.resonator)
+    around = (model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
     leaf = fields.clone().requires_grad_()
-    fraction = model.solid_fraction(leaf)
+    fraction = model.surface_load.solid_fraction(leaf)
     true = emission.load_impedance(fraction, *around, tolerance=TRUTH, absolute_tolerance=0.0)
     guessed = surrogate.load_impedance(fraction, *around)
     rows = []
@@ -92,8 +92,8 @@ def gradients(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor)
 
 def throughput(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) -> Table:
     """Surfaces per second, in turns."""
-    around = (model.emission_spacing, model.overtones, model.electrolyte, model.resonator)
-    fraction = model.solid_fraction(fields)
+    around = (model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
+    fraction = model.surface_load.solid_fraction(fields)
     fraction = fraction[torch.arange(BATCH) % len(fraction)]
 
     def solver(tolerance: float, hertz: float):
@@ -124,7 +124,7 @@ def strange(model: PlatingModel, surrogate: EmissionSurrogate) -> Table:
     shapes[1, :8] = 1
     shapes[1, 3:6, 20:30] = 0
     shapes[2, : rows // 2, ::4] = 1
-    guess = surrogate.guess(shapes, model.emission_spacing, model.overtones, model.electrolyte, model.resonator)
+    guess = surrogate.guess(shapes, model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
     distance = surrogate.trust.mahalanobis(shapes.float())
     names = ("needle of two columns", "closed pore", "comb")
     found = [

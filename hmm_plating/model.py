@@ -7,10 +7,8 @@ Boltzmann load of the surface, seen through the instrument's linear response, wh
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import pyro
 import pyro.distributions as dist
@@ -19,19 +17,18 @@ import xarray as xr
 from pyro.contrib.autoname import scope
 from torch import Tensor
 
-from hmm_plating import emission, morphology, transition
+from hmm_plating import morphology, transition
 from hmm_plating.errors import InputError
 from hmm_plating.grid import Grid
 from hmm_plating.inference import LinearPart, observe_linear, start_linear
-from hmm_plating.instrument import Drive, InstrumentResponse, SurfaceShift, sauerbrey_sensitivity
+from hmm_plating.instrument import Drive, InstrumentResponse, SurfaceShift
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.recording import viscosity_from_air
+from hmm_plating.surface_load import SurfaceLoad, Surrogate
 from hmm_plating.wandering import Wandering
 
 State = MutableMapping[str, Tensor]
 
-LOAD_TOLERANCE_HERTZ = 0.1  # accepted error of Δf where the surface is nearly flat, below every instrument's noise
-LARGEST_SURROGATE_ERROR = 0.5  # relative; beyond, the surface was none that its surrogate knows
 NO_METAL = 1e-12  # current efficiency of a step whose whole charge goes into the wetting layer
 CANDIDATE_NUCLEI = {2: 64, 3: 4096}  # sites drawn per nucleation, by dimension; a section holds a few
 
@@ -45,22 +42,6 @@ DEFAULT_PARAMETERS: Mapping[str, float | None] = {  # None: the metal's own
     "anisotropy_strength": None,
     "noise_amplitude": 1.0,
 }
-
-
-class Surrogate(Protocol):
-    """A stand-in for the emission's solver, such as `hmm_plating.emulator.EmissionSurrogate`."""
-
-    def guess(
-        self,
-        solid_fraction: Tensor,
-        spacing: float,
-        overtones: emission.closed_form.Overtones,
-        electrolyte: Electrolyte,
-        resonator: Resonator,
-        metal: Metal | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Loads as of `emission.load_impedance`, and whether that of each surface is to be trusted, bool (...,)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -180,15 +161,13 @@ class PlatingModel:
 
     def observe(self, state: State, observation: Tensor | None, drive: Drive) -> Tensor:
         """Score the observation of the surface in `state`, by the true solver, and advance the instrument's belief."""
-        surface = self.surface(state)
-        fraction = self.solid_fraction(surface.order_parameter)
-        load, liquid = self._solve(fraction, state.get("liquid"))
+        surface, emitted = self.surface(state), self.surface_load
+        fraction = emitted.solid_fraction(surface.order_parameter)
+        load, liquid = emitted.solve(fraction, state.get("liquid"))
         guessed = state.pop("surrogate_excess", None)
         if guessed is not None:
-            excess = load - self._flat_load(fraction)
-            ratio = torch.where(guessed.abs() > self._load_of_hertz, excess / guessed, 1.0)
-            state["surrogate_error"] = torch.where((ratio - 1).abs() < LARGEST_SURROGATE_ERROR, ratio, 1.0)
-        shift = self._shift(surface, fraction, load)
+            state["surrogate_error"] = emitted.surrogate_error(load, guessed, fraction)
+        shift = emitted.shift(surface, fraction, load)
         y = self._observe(state, observation, self._linear_part(state, shift, drive))
         state.update(
             liquid=liquid,
@@ -205,16 +184,16 @@ class PlatingModel:
         """
         if self.surrogate is None:
             raise InputError("PlatingModel.first_guess needs a surrogate of the emission")
-        surface = self.surface(state)
-        fraction = self.solid_fraction(surface.order_parameter)
-        flat = self._flat_load(fraction)
-        guessed, trusted = self.surrogate.guess(fraction, *self._surroundings)
+        surface, emitted = self.surface(state), self.surface_load
+        fraction = emitted.solid_fraction(surface.order_parameter)
+        flat = emitted.flat(fraction)
+        guessed, trusted = self.surrogate.guess(fraction, *emitted.surroundings)
         excess, doubtful = guessed - flat, ~trusted
         load = flat + excess * state["surrogate_error"]
         if bool(doubtful.any()):
             liquid = state["liquid"][doubtful] if "liquid" in state else None
-            load[doubtful] = self._solve(fraction[doubtful], liquid)[0]
-        part = self._linear_part(dict(state), self._shift(surface, fraction, load), drive)
+            load[doubtful] = emitted.solve(fraction[doubtful], liquid)[0]
+        part = self._linear_part(dict(state), emitted.shift(surface, fraction, load), drive)
         self._observe(dict(state), observation, part)
         state.update(surrogate_excess=excess, corrected_at_once=doubtful)
 
@@ -302,70 +281,13 @@ class PlatingModel:
 
     def surface_shift(self, surface: transition.State) -> SurfaceShift:
         """Shifts of the surface against the bare crystal in the same liquid, shapes (..., overtones) and (..., 1)."""
-        fraction = self.solid_fraction(surface.order_parameter)
-        return self._shift(surface, fraction, self._solve(fraction, None)[0])
+        fraction = self.surface_load.solid_fraction(surface.order_parameter)
+        return self.surface_load.shift(surface, fraction, self.surface_load.solve(fraction, None)[0])
 
     @property
-    def _surroundings(self) -> tuple[float, tuple[int, ...], Electrolyte, Resonator, Metal]:
-        return self.emission_spacing, self.overtones, self.electrolyte, self.resonator, self.metal
-
-    @property
-    def _load_of_hertz(self) -> float:
-        """Load of a frequency shift of 1 Hz [Pa s/m]."""
-        return math.pi * self.resonator.impedance / self.resonator.fundamental_frequency
-
-    def _flat_load(self, fraction: Tensor) -> Tensor:
-        """Load of a flat film with as much metal, (..., overtones)."""
-        thickness = morphology.thickness(fraction, self.emission_spacing, dimensions=self.grid.dimensions)
-        inertia = emission.sauerbrey(self.metal.density * thickness, self.overtones, self.resonator)
-        return emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator) + inertia
-
-    def _solve(self, fraction: Tensor, liquid: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Load, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
-        accuracy: dict[str, Any] = {
-            "tolerance": self.load_tolerance,
-            "absolute_tolerance": LOAD_TOLERANCE_HERTZ,
-            "dimensions": self.grid.dimensions,
-        }
-        solution = emission.solve(
-            fraction.detach(), *self._surroundings, **accuracy, initial_guess=liquid, keep_field=torch.float32
-        )
-        if not fraction.requires_grad:
-            return solution.load, solution.field
-        # the solution has no graph
-        return emission.load_impedance(fraction, *self._surroundings, **accuracy), solution.field
-
-    def _shift(self, surface: transition.State, fraction: Tensor, load: Tensor) -> SurfaceShift:
-        """Shifts against the bare crystal, of a surface whose emission cells have this load."""
-        spacing, dimensions = self.grid.spacing, self.grid.dimensions
-        order = torch.as_tensor(self.overtones, dtype=torch.float64)
-        angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
-        # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge
-        thickness = morphology.thickness(surface.order_parameter, spacing, surface.base_thickness, dimensions)
-        rest = thickness - morphology.thickness(fraction, spacing * self.grid.coarsening, dimensions=dimensions)
-        rigid = 1j * angular_frequency * self.metal.density * rest[..., None]
-        reference = emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator)
-        frequency, dissipation = emission.shifts(load + rigid, reference, self.overtones, self.resonator)
-        # nuclei form one after another, as their charge flows: so far the crystal feels a part of them
-        metal_charge = self.metal.charge_per_volume * thickness
-        formed = 1 + surface.deferred_charge.clamp(max=0) / torch.where(metal_charge > 0, metal_charge, torch.inf)
-        frequency, dissipation = (formed.clamp(min=0)[..., None] * shift for shift in (frequency, dissipation))
-        mass_per_charge = self.metal.density / self.metal.charge_per_volume
-        layer = -sauerbrey_sensitivity(self.resonator) * mass_per_charge * surface.side_charge[..., None]
-        return SurfaceShift(frequency / order, dissipation, layer)
-
-    @property
-    def emission_spacing(self) -> float:
-        """Edge of an emission cell [m]."""
-        return self.grid.spacing * self.grid.coarsening
-
-    def solid_fraction(self, order_parameter: Tensor) -> Tensor:
-        """Metal fraction of the emission's cells (..., [z,] y, x)."""
-        grid, dimensions = self.grid, self.grid.dimensions
-        fine = emission.solid_fraction(order_parameter, grid.interface_width, grid.spacing, dimensions=dimensions)
-        pool = torch.nn.functional.avg_pool2d if dimensions == 2 else torch.nn.functional.avg_pool3d
-        pooled = pool(fine.reshape(-1, 1, *fine.shape[-dimensions:]), grid.coarsening)
-        return pooled.reshape(*fine.shape[:-dimensions], *pooled.shape[-dimensions:])
+    def surface_load(self) -> SurfaceLoad:
+        """What the crystal feels of a surface in the box."""
+        return SurfaceLoad(self.grid, self.metal, self.electrolyte, self.resonator, self.overtones, self.load_tolerance)
 
     def _observe(self, state: State, observation: Tensor | None, part: LinearPart) -> Tensor:
         """Advance the belief about the response and score the observation, or draw one."""
@@ -423,7 +345,7 @@ class PlatingModel:
             "surface_dissipation_shift": state["surface_dissipation_shift"],
         }
         if int(state["step"][0]) % self.morphology_interval == 0:
-            reported["morphology"] = self.solid_fraction(state["order_parameter"]).float()
+            reported["morphology"] = self.surface_load.solid_fraction(state["order_parameter"]).float()
         return reported
 
     def report_predictive(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -54,7 +54,7 @@ def with_surrogate(model: PlatingModel, surrogate: EmissionSurrogate | None) -> 
     if surrogate is None:
         return model
     cells = tuple(count // model.grid.coarsening for count in model.grid.shape)
-    surrogate.check(cells, model.emission_spacing, model.overtones, model.electrolyte, model.resonator)
+    surrogate.check(cells, model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
     return dataclasses.replace(model, surrogate=surrogate)
 
 

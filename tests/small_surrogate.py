@@ -28,4 +28,4 @@ def small_surrogate(networks: int = 2, wrong: float = 0.1, trusted: bool = True)
 
 def fits(model: PlatingModel) -> bool:
     """Whether the model is the one that the surrogate is for."""
-    return (model.grid.shape[0] // 2, model.grid.shape[1] // 2, model.emission_spacing) == (ROWS, COLUMNS, SPACING)
+    return (model.grid.shape[0] // 2, model.grid.shape[1] // 2, model.surface_load.spacing) == (ROWS, COLUMNS, SPACING)

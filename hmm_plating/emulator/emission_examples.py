@@ -69,14 +69,14 @@ def grown_surfaces(model: PlatingModel, seed: int) -> Tensor:
             for _ in range(steps):
                 model.grow(state, charge / (steps * STEP), STEP)
                 if _between(0, 1) < KEPT or not kept:
-                    kept.append(model.solid_fraction(state["order_parameter"]))
+                    kept.append(model.surface_load.solid_fraction(state["order_parameter"]))
     surfaces = torch.cat(kept)
     return surfaces[(surfaces[:, -1].amax(-1) == 0) & (surfaces.flatten(1).amax(1) > 0)]
 
 
 def solve_examples(model: PlatingModel, surfaces: Tensor, electrolyte: Electrolyte, tolerance: float) -> Examples:
     """Excess and gradient of solid fractions (surface, y, x) by the true solver."""
-    spacing = model.emission_spacing
+    spacing = model.surface_load.spacing
     solution = emission.solve(
         surfaces,
         spacing,

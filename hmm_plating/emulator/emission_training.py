@@ -121,7 +121,7 @@ def train_emission(
     values, spread = _predict(networks, held_out, limits)
     trust = Trust.calibrate(examples.solid_fraction, held_out.solid_fraction, spread)
     rows, columns = examples.solid_fraction.shape[1:]
-    spacing = model.emission_spacing
+    spacing = model.surface_load.spacing
     card = ModelCard(
         kind="emission",
         architecture={
@@ -232,7 +232,7 @@ def _measurable(examples: Examples) -> Examples:
 def _depth_limits(model: PlatingModel) -> tuple[float, float]:
     """Smallest and largest δ_n of the examples, in cells."""
     depths = [
-        model.electrolyte.penetration_depth(model.resonator.angular_frequency(n)) / model.emission_spacing
+        model.electrolyte.penetration_depth(model.resonator.angular_frequency(n)) / model.surface_load.spacing
         for n in model.overtones
     ]
     return min(depths) / math.sqrt(VISCOSITIES), max(depths) * math.sqrt(VISCOSITIES)

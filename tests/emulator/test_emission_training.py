@@ -41,12 +41,12 @@ def examples(model: PlatingModel) -> Examples:
 def test_examples_are_those_of_the_solver(model: PlatingModel, examples: Examples) -> None:
     """Load by another call at another tolerance; the electrolyte is told by δ_n, viscosity apart all is the model's."""
     index = len(examples.excess) - 1
-    depth = float(examples.penetration_depth[index, 0]) * model.emission_spacing
+    depth = float(examples.penetration_depth[index, 0]) * model.surface_load.spacing
     omega = model.resonator.angular_frequency(model.overtones[0])
     electrolyte = Electrolyte(model.electrolyte.density, depth**2 * model.electrolyte.density * omega / 2)
     load = emission.load_impedance(
         examples.solid_fraction[index].double(),
-        model.emission_spacing,
+        model.surface_load.spacing,
         model.overtones,
         electrolyte,
         model.resonator,
@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_excess(model: PlatingModel, examples: Examp
     surface = examples.solid_fraction[index].double()
     inside = torch.where((surface > 0.05) & (surface < 0.95), surface, 0.0)
     y, x = divmod(int(inside.argmax()), surface.shape[1])
-    depth = float(examples.penetration_depth[index, 0]) * model.emission_spacing
+    depth = float(examples.penetration_depth[index, 0]) * model.surface_load.spacing
     omega = model.resonator.angular_frequency(model.overtones[0])
     electrolyte = Electrolyte(model.electrolyte.density, depth**2 * model.electrolyte.density * omega / 2)
 
@@ -71,7 +71,7 @@ def test_the_gradient_is_that_of_the_excess(model: PlatingModel, examples: Examp
         moved = surface.clone()
         moved[y, x] += change
         load = emission.load_impedance(
-            moved, model.emission_spacing, model.overtones, electrolyte, model.resonator, tolerance=1e-10
+            moved, model.surface_load.spacing, model.overtones, electrolyte, model.resonator, tolerance=1e-10
         )
         return load / emission.kanazawa_gordon(model.overtones, electrolyte, model.resonator)
 

@@ -62,7 +62,8 @@ def apart(one: xr.Dataset, other: xr.Dataset) -> dict[str, np.ndarray]:
         mean = [part[name].mean(("chain", "draw")).values for part in (one, other)]
         spread = np.sqrt(np.mean([part[name].var(("chain", "draw")).values for part in (one, other)], 0))
         metal = one["thickness"].mean(("chain", "draw")).values > 1e-9
-        found[name] = (np.abs(mean[0] - mean[1]) / spread)[metal & (spread > 0)]
+        some = metal & (spread > 0)
+        found[name] = np.abs(mean[0] - mean[1])[some] / spread[some]
     return found
 
 

@@ -14,6 +14,7 @@ from state_space_models import LinearGaussian
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference import PartiallyObservedNormal, ParticleFilter, Tempering, TwoStage
+from hmm_plating.inference.score import log_evidence as gradient_log_evidence
 from hmm_plating.inference.two_stage import draw_without_replacement, inclusion_probabilities
 
 
@@ -180,3 +181,5 @@ def test_what_does_not_go_together():
         ParticleFilter(GUESSES["right"], 10, two_stage=TwoStage(), tempering=Tempering())
     with pytest.raises(InputError, match="needs a model with a method move"):
         ParticleFilter(SCALAR, 10, two_stage=TwoStage())
+    with pytest.raises(InputError, match="two stages have no gradient"):
+        gradient_log_evidence(ParticleFilter(GUESSES["right"], 10, two_stage=TwoStage()), SCALAR.simulate(2, seed=1))

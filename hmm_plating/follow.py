@@ -11,6 +11,7 @@ by bit, however often the process was killed.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import os
 import time
@@ -27,11 +28,12 @@ import xarray as xr
 from hmm_plating.errors import InputError, require_integer
 from hmm_plating.filter_recording import (
     DEFAULT_CHAINS,
+    DEFAULT_CORRECTED,
     DEFAULT_PARTICLES,
-    PREDICTIVE_DRAWS,
     add_recording,
     drives,
     observations,
+    recording_filter,
     require_noise,
     require_overtones,
 )
@@ -89,6 +91,7 @@ def follow(
     chains: int = DEFAULT_CHAINS,
     seed: int = 0,
     withhold: Sequence[int] = (),
+    correct: float = DEFAULT_CORRECTED,
     store: str | os.PathLike[str] | None = None,
     checkpoint_interval: int = 20,
     idle: float | None = None,
@@ -101,7 +104,7 @@ def follow(
     Args:
         source: what grows.
         model: for the recording, or a function that makes it from the steps of the recording's first part.
-        particles, chains, seed, withhold: as of `filter_recording`.
+        particles, chains, seed, withhold, correct: as of `filter_recording`.
         store: zarr store to append results to, see `hmm_plating.run_store`; the filters' states are kept beside it, in
             RUN.zarr.checkpoint. A store that exists is continued.
         checkpoint_interval: steps between states that are kept; also kept when the iterator ends or is closed.
@@ -134,7 +137,7 @@ def follow(
     require_noise(growth.recording)
     built = model if isinstance(model, PlatingModel) else model(first_steps(growth.recording))
     require_overtones(growth.recording, built)
-    filter_ = ParticleFilter(built, particles, predictive_draws=math.ceil(PREDICTIVE_DRAWS / chains))
+    filter_ = recording_filter(built, particles, chains, correct)
     run = _Run(filter_, chains, seed, tuple(withhold), written, dict(attributes or {}), growth.recording)
     notes: tuple[str, ...] = growth.notes
     try:
@@ -189,7 +192,8 @@ class _Run:
         self.states = [one.init(seed=chain_seed(seed, chain)) for chain, one in enumerate(self.filters)]
         self.step, self.skipped, self.last = 0, 0, -1  # `last`: position of the last filtered step in the recording
         self.stored = np.empty(0)  # times of the steps that the store has
-        settings = (particle_filter.particles, chains, seed, withhold, recording.attrs["interval"])
+        stages = particle_filter.two_stage
+        settings = (particle_filter.particles, chains, seed, withhold, recording.attrs["interval"], stages)
         start = first_steps(recording)
         series = [start[name].values for name in ("time", "frequency_shift", "dissipation_shift", "charge_density")]
         self.identity = fingerprint(settings, type(particle_filter.model), particle_filter.model, series)
@@ -351,11 +355,7 @@ def _states(entries: dict[str, Any]) -> list[FilterState]:
 
 def _copy(particle_filter: ParticleFilter) -> ParticleFilter:
     """With a model of its own, as in `run_chains`."""
-    return ParticleFilter(
-        copy.copy(particle_filter.model),
-        particle_filter.particles,
-        predictive_draws=particle_filter.predictive_draws,
-    )
+    return dataclasses.replace(particle_filter, model=copy.copy(particle_filter.model))
 
 
 def _checkpoint(store: Path) -> Path:

@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from hmm_plating.errors import InputError
-from hmm_plating.inference import ParticleFilter, run_chains
+from hmm_plating.inference import ParticleFilter, TwoStage, run_chains
 from hmm_plating.inference.progress import Progress
 from hmm_plating.instrument import Drive, lagged
 from hmm_plating.model import PlatingModel
@@ -22,6 +22,7 @@ from hmm_plating.versions import versions
 
 DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 10  # defaults of a run
 PREDICTIVE_DRAWS = 800  # of all chains
+DEFAULT_CORRECTED = 0.25  # of the particles, where the model has a surrogate
 
 
 def drives(recording: xr.Dataset, lag_times: Sequence[float], before: Drive | None = None) -> Drive:
@@ -98,6 +99,14 @@ def require_overtones(recording: xr.Dataset, model: PlatingModel) -> None:
         raise InputError(f"the model is for overtones {model.overtones}, the recording has {overtones}")
 
 
+def recording_filter(
+    model: PlatingModel, particles: int, chains: int, correct: float = DEFAULT_CORRECTED
+) -> ParticleFilter:
+    """The filter of each chain, in two stages where the model has a surrogate."""
+    stages = None if model.surrogate is None else TwoStage(correct)
+    return ParticleFilter(model, particles, predictive_draws=math.ceil(PREDICTIVE_DRAWS / chains), two_stage=stages)
+
+
 def filter_recording(
     recording: xr.Dataset,
     model: PlatingModel,
@@ -106,6 +115,7 @@ def filter_recording(
     chains: int = DEFAULT_CHAINS,
     seed: int = 0,
     withhold: Sequence[int] = (),
+    correct: float = DEFAULT_CORRECTED,
     checkpoint: str | Path | None = None,
     checkpoint_interval: int = 20,
     resume: bool = False,
@@ -120,6 +130,7 @@ def filter_recording(
         chains: independent filters; their draws together hold the posterior, see `hmm_plating.inference.chains`.
         seed: of all random draws.
         withhold: overtones to hide from the filter; they are predicted from the others.
+        correct: share of the particles whose load the true solver finds, where the model has a surrogate.
         checkpoint: folder to keep the run in, so that it can be resumed.
         checkpoint_interval: steps between checkpoints.
         resume: continue from the checkpoint, if there is one.
@@ -130,7 +141,7 @@ def filter_recording(
     """
     require_overtones(recording, model)
     idata = run_chains(
-        ParticleFilter(model, particles, predictive_draws=math.ceil(PREDICTIVE_DRAWS / chains)),
+        recording_filter(model, particles, chains, correct),
         chains,
         observations(recording, withhold),
         drives(recording, model.instrument.lag_times),

@@ -24,13 +24,13 @@ import xarray as xr
 from hmm_plating.errors import InputError, require_integer
 from hmm_plating.filter_recording import (
     DEFAULT_CHAINS,
+    DEFAULT_CORRECTED,
     DEFAULT_PARTICLES,
-    PREDICTIVE_DRAWS,
+    recording_filter,
     require_noise,
     require_overtones,
 )
 from hmm_plating.followed_filters import FollowedFilters, checkpoint_folder
-from hmm_plating.inference import ParticleFilter
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import first_steps
 from hmm_plating.recording.growing_recording import Growth
@@ -76,6 +76,7 @@ def follow(
     chains: int = DEFAULT_CHAINS,
     seed: int = 0,
     withhold: Sequence[int] = (),
+    correct: float = DEFAULT_CORRECTED,
     store: str | os.PathLike[str] | None = None,
     checkpoint_interval: int = 20,
     idle: float | None = None,
@@ -88,7 +89,7 @@ def follow(
     Args:
         source: what grows.
         model: for the recording, or a function that makes it from the steps of the recording's first part.
-        particles, chains, seed, withhold: as of `filter_recording`.
+        particles, chains, seed, withhold, correct: as of `filter_recording`.
         store: zarr store to append results to, see `hmm_plating.run_store`; the filters' states are kept beside it, in
             RUN.zarr.checkpoint. A store that exists is continued.
         checkpoint_interval: steps between states that are kept; also kept when the iterator ends or is closed.
@@ -117,7 +118,7 @@ def follow(
         require_noise(growth.recording)
         built = model if isinstance(model, PlatingModel) else model(first_steps(growth.recording))
         require_overtones(growth.recording, built)
-        filter_ = ParticleFilter(built, particles, predictive_draws=math.ceil(PREDICTIVE_DRAWS / chains))
+        filter_ = recording_filter(built, particles, chains, correct)
         run = stack.enter_context(
             FollowedFilters(filter_, chains, seed, tuple(withhold), written, dict(attributes or {}), growth.recording)
         )

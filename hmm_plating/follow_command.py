@@ -14,6 +14,7 @@ from hmm_plating.follow import Update, follow
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.recording.growing_recording import FIRST_PART, GrowingRecording
 from hmm_plating.recording_options import hints_of
+from hmm_plating.surrogate_options import corrected_share, surrogate_of, with_surrogate
 
 STATUS = 10.0  # s between lines that say where the filter is
 
@@ -28,6 +29,7 @@ def follow_files(options: argparse.Namespace) -> None:
         raise InputError(
             f"{name} is not for --follow, which goes on with what is in its store and keeps the last state"
         )
+    surrogate = surrogate_of(options)
     build = load_model_file(options.model)
     source = GrowingRecording(
         options.recording,
@@ -42,11 +44,12 @@ def follow_files(options: argparse.Namespace) -> None:
     )
     updates = follow(
         source,
-        build,
+        lambda recording: with_surrogate(build(recording), surrogate),
         particles=options.particles,
         chains=options.chains,
         seed=options.seed,
         withhold=options.withhold,
+        correct=corrected_share(options),
         store=output,
         checkpoint_interval=options.checkpoint_interval,
         idle=options.idle,
@@ -55,6 +58,7 @@ def follow_files(options: argparse.Namespace) -> None:
             "model": str(options.model),
             "model_text": Path(options.model).read_text(encoding="utf-8", errors="replace"),
             "command": options.command_line,
+            **({} if surrogate is None else {"emission_surrogate": options.emission_surrogate}),
         },
         say=_say,
     )

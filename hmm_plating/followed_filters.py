@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import os
 import time
@@ -49,7 +50,8 @@ class FollowedFilters:
         self.states = [one.init(seed=chain_seed(seed, chain)) for chain, one in enumerate(self.filters)]
         self.step, self.skipped, self.last = 0, 0, -1  # `last`: position of the last filtered step in the recording
         self.stored = np.empty(0)  # times of the steps that the store has
-        settings = (particle_filter.particles, chains, seed, withhold, recording.attrs["interval"])
+        stages = particle_filter.two_stage
+        settings = (particle_filter.particles, chains, seed, withhold, recording.attrs["interval"], stages)
         start = first_steps(recording)
         series = [start[name].values for name in ("time", "frequency_shift", "dissipation_shift", "charge_density")]
         self.identity = fingerprint(settings, type(particle_filter.model), particle_filter.model, series)
@@ -221,11 +223,7 @@ def _states(entries: dict[str, Any]) -> list[FilterState]:
 
 def _copy(particle_filter: ParticleFilter) -> ParticleFilter:
     """With a model of its own, as in `run_chains`."""
-    return ParticleFilter(
-        copy.copy(particle_filter.model),
-        particle_filter.particles,
-        predictive_draws=particle_filter.predictive_draws,
-    )
+    return dataclasses.replace(particle_filter, model=copy.copy(particle_filter.model))
 
 
 def checkpoint_folder(store: Path) -> Path:

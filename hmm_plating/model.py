@@ -17,24 +17,18 @@ import xarray as xr
 from pyro.contrib.autoname import scope
 from torch import Tensor
 
-from hmm_plating import emission, morphology, transition
+from hmm_plating import morphology, transition
 from hmm_plating.errors import InputError
 from hmm_plating.grid import Grid
 from hmm_plating.inference import LinearPart, observe_linear, start_linear
-from hmm_plating.instrument import (
-    Drive,
-    InstrumentResponse,
-    LinearGaussianState,
-    SurfaceShift,
-    sauerbrey_sensitivity,
-)
+from hmm_plating.instrument import Drive, InstrumentResponse, LinearGaussianState, SurfaceShift
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 from hmm_plating.recording import require_viscosity, viscosity_from_air
+from hmm_plating.surface_load import SurfaceLoad, Surrogate
 from hmm_plating.wandering import Wandering
 
 State = MutableMapping[str, Tensor]
 
-LOAD_TOLERANCE_HERTZ = 0.1  # accepted error of Δf where the surface is nearly flat, below every instrument's noise
 NO_METAL = 1e-12  # current efficiency of a step whose whole charge goes into the wetting layer
 CANDIDATE_NUCLEI = {2: 64, 3: 4096}  # sites drawn per nucleation, by dimension; a section holds a few
 
@@ -56,7 +50,8 @@ class PlatingModel:
 
     `init(state)` and `step(state, observation, drive)` are Pyro programs in the form that `pyro.infer.SMCFilter`
     expects; `model(observations, drives)` runs them over a whole recording, for notebooks and variational inference.
-    `grow(state, current_density, duration)` is the part of a step before the observation: the surface alone.
+    `grow(state, current_density, duration)` is the part of a step before the observation: the surface alone. With a
+    surrogate, `move`, `first_guess` and `observe` are the parts that `hmm_plating.inference.TwoStage` asks for.
     An observation holds (Δf_n …, ΔD_n …) [Hz, 1], NaN where missing or withheld.
 
     Attributes:
@@ -75,6 +70,7 @@ class PlatingModel:
         load_tolerance: relative error of the roughness part of the load at which the solver may stop.
         transition_step: moves the surface, `transition.step` or an emulator of it.
         morphology_interval: steps between recorded pictures of the surface.
+        surrogate: stand-in for the emission's solver in `first_guess`.
     """
 
     metal: Metal
@@ -90,6 +86,7 @@ class PlatingModel:
     load_tolerance: float = 1e-2
     transition_step: transition.Step = transition.step
     morphology_interval: int = 5
+    surrogate: Surrogate | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.parameters) - set(DEFAULT_PARAMETERS)
@@ -152,15 +149,28 @@ class PlatingModel:
         accumulated = (len(self.instrument.accumulated), len(self.overtones))
         state["accumulated_regressors"] = torch.zeros(*batch, *accumulated, dtype=torch.float64)
         state["wetting"] = torch.zeros(batch, dtype=torch.float64)
+        if self.surrogate is not None:
+            state["surrogate_error"] = torch.ones(*batch, len(self.overtones), dtype=torch.complex128)
         state["step"] = torch.zeros(batch, dtype=torch.int64)
 
     def step(self, state: State, observation: Tensor | None, drive: Drive) -> Tensor:
         """Advance by one step under `drive` and observe; `observation` None draws one. Returns the observation."""
+        self.move(state, observation, drive)
+        return self.observe(state, observation, drive)
+
+    def move(self, state: State, observation: Tensor | None, drive: Drive) -> None:
+        """Draw everything that a step draws: `grow` under `drive`."""
         self.grow(state, float(drive.current_density), float(drive.duration))
-        shift, liquid = self._emit(self.surface(state), state.get("liquid"))
-        before = state.get("surface_frequency_shift", torch.zeros(len(self.overtones), dtype=torch.float64))
-        change = shift.frequency - before / torch.as_tensor(self.overtones)
-        shift = shift._replace(frequency_rate=change / drive.duration)
+
+    def observe(self, state: State, observation: Tensor | None, drive: Drive) -> Tensor:
+        """Score the observation of the surface in `state`, by the true solver, and advance the instrument's belief."""
+        surface, emitted = self.surface(state), self.surface_load
+        fraction = emitted.solid_fraction(surface.order_parameter)
+        load, liquid = emitted.solve(fraction, state.get("liquid"))
+        guessed = state.pop("surrogate_excess", None)
+        if guessed is not None:
+            state["surrogate_error"] = emitted.surrogate_error(load, guessed, fraction)
+        shift = self._with_rate(emitted.shift(surface, fraction, load), state, drive)
         y = self._observe(state, observation, self._linear_part(state, shift, drive))
         state.update(
             liquid=liquid,
@@ -168,6 +178,34 @@ class PlatingModel:
             surface_dissipation_shift=shift.dissipation,
         )
         return y
+
+    def first_guess(self, state: State, observation: Tensor | None, drive: Drive) -> None:
+        """Score the observation by the surrogate, and by the true solver where the surrogate is not to be trusted.
+
+        A surface errs as its ancestor did one step before, so the excess is multiplied by the ratio found there.
+        Leaves `surrogate_excess` for `observe` and `corrected_at_once` for the filter's record.
+        """
+        if self.surrogate is None:
+            raise InputError("PlatingModel.first_guess needs a surrogate of the emission")
+        surface, emitted = self.surface(state), self.surface_load
+        fraction = emitted.solid_fraction(surface.order_parameter)
+        flat = emitted.flat(fraction)
+        guessed, trusted = self.surrogate.guess(fraction, *emitted.surroundings)
+        excess, doubtful = guessed - flat, ~trusted
+        load = flat + excess * state["surrogate_error"]
+        if bool(doubtful.any()):
+            liquid = state["liquid"][doubtful] if "liquid" in state else None
+            load[doubtful] = emitted.solve(fraction[doubtful], liquid)[0]
+        shift = self._with_rate(emitted.shift(surface, fraction, load), state, drive)
+        part = self._linear_part(dict(state), shift, drive)
+        self._observe(dict(state), observation, part)
+        state.update(surrogate_excess=excess, corrected_at_once=doubtful)
+
+    def _with_rate(self, shift: SurfaceShift, state: Mapping[str, Tensor], drive: Drive) -> SurfaceShift:
+        """With the change since the last observed step, which `state` holds."""
+        before = state.get("surface_frequency_shift", torch.zeros(len(self.overtones), dtype=torch.float64))
+        change = shift.frequency - before / torch.as_tensor(self.overtones)
+        return shift._replace(frequency_rate=change / drive.duration)
 
     def grow(self, state: State, current_density: float, duration: float) -> None:
         """Advance parameters and surface by one step [A/m², s], nuclei and wetting included, and observe nothing."""
@@ -253,51 +291,13 @@ class PlatingModel:
 
     def surface_shift(self, surface: transition.State) -> SurfaceShift:
         """Shifts of the surface against the bare crystal in the same liquid, shapes (..., overtones) and (..., 1)."""
-        return self._emit(surface, None)[0]
+        fraction = self.surface_load.solid_fraction(surface.order_parameter)
+        return self.surface_load.shift(surface, fraction, self.surface_load.solve(fraction, None)[0])
 
-    def _emit(self, surface: transition.State, liquid: Tensor | None) -> tuple[SurfaceShift, Tensor]:
-        """Shifts, and the liquid's field, which starts the solver at the next step (single precision suffices)."""
-        fraction, spacing = self._solid_fraction(surface.order_parameter), self.grid.spacing
-        dimensions = self.grid.dimensions
-        differentiated = fraction.requires_grad
-        solution = emission.solve(
-            fraction.detach(),
-            spacing * self.grid.coarsening,
-            self.overtones,
-            self.electrolyte,
-            self.resonator,
-            self.metal,
-            tolerance=self.load_tolerance,
-            absolute_tolerance=LOAD_TOLERANCE_HERTZ,
-            dimensions=dimensions,
-            initial_guess=liquid,
-            keep_field=torch.float32,
-            keep_gradient=differentiated,
-        )
-        load = emission.differentiable_load(solution, fraction, dimensions) if differentiated else solution.load
-        order = torch.as_tensor(self.overtones, dtype=torch.float64)
-        angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
-        # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge
-        thickness = morphology.thickness(surface.order_parameter, spacing, surface.base_thickness, dimensions)
-        rest = thickness - morphology.thickness(fraction, spacing * self.grid.coarsening, dimensions=dimensions)
-        rigid = 1j * angular_frequency * self.metal.density * rest[..., None]
-        reference = emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator)
-        frequency, dissipation = emission.shifts(load + rigid, reference, self.overtones, self.resonator)
-        # nuclei form one after another, as their charge flows: so far the crystal feels a part of them
-        metal_charge = self.metal.charge_per_volume * thickness
-        formed = 1 + surface.deferred_charge.clamp(max=0) / torch.where(metal_charge > 0, metal_charge, torch.inf)
-        frequency, dissipation = (formed.clamp(min=0)[..., None] * shift for shift in (frequency, dissipation))
-        mass_per_charge = self.metal.density / self.metal.charge_per_volume
-        layer = -sauerbrey_sensitivity(self.resonator) * mass_per_charge * surface.side_charge[..., None]
-        return SurfaceShift(frequency / order, dissipation, layer), solution.field
-
-    def _solid_fraction(self, order_parameter: Tensor) -> Tensor:
-        """Metal fraction of the emission's cells (..., [z,] y, x)."""
-        grid, dimensions = self.grid, self.grid.dimensions
-        fine = emission.solid_fraction(order_parameter, grid.interface_width, grid.spacing, dimensions=dimensions)
-        pool = torch.nn.functional.avg_pool2d if dimensions == 2 else torch.nn.functional.avg_pool3d
-        pooled = pool(fine.reshape(-1, 1, *fine.shape[-dimensions:]), grid.coarsening)
-        return pooled.reshape(*fine.shape[:-dimensions], *pooled.shape[-dimensions:])
+    @property
+    def surface_load(self) -> SurfaceLoad:
+        """What the crystal feels of a surface in the box."""
+        return SurfaceLoad(self.grid, self.metal, self.electrolyte, self.resonator, self.overtones, self.load_tolerance)
 
     def _observe(self, state: State, observation: Tensor | None, part: LinearPart) -> Tensor:
         """Advance the belief about the response and score the observation, or draw one."""
@@ -358,7 +358,7 @@ class PlatingModel:
         if (clock := self.instrument.clock_error(belief, self.overtones)) is not None:
             reported |= {"clock_error": clock[0], "clock_error_deviation": clock[1]}
         if int(state["step"][0]) % self.morphology_interval == 0:
-            reported["morphology"] = self._solid_fraction(state["order_parameter"]).float()
+            reported["morphology"] = self.surface_load.solid_fraction(state["order_parameter"]).float()
         return reported
 
     def report_predictive(self, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:

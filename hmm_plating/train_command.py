@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 from hmm_plating import recording
 from hmm_plating.atomic_file import atomic_write, check_folder
 from hmm_plating.command_options import add_model, add_seed, integer
+from hmm_plating.emulator.emission_training import EmissionTraining, train_emission
 from hmm_plating.emulator.train_transition import train_transition
 from hmm_plating.emulator.training import Settings
 from hmm_plating.emulator.weights import ModelCard, save_weights
@@ -56,8 +58,19 @@ def _train_transition(model: PlatingModel, options: argparse.Namespace, checkpoi
     return Trained(network.state_dict(), card, [row._asdict() for row in log])
 
 
+def _train_emission(model: PlatingModel, options: argparse.Namespace, checkpoint: Path, told: Told) -> Trained:
+    folder = checkpoint.with_suffix("")  # examples and networks
+    if folder.exists() and not options.resume:
+        raise InputError(f"{folder} keeps a training: continue it with --resume, or delete the folder")
+    settings = EmissionTraining(chunks=options.rounds, seed=options.seed)
+    surrogate, log = train_emission(model, settings, folder, told)
+    shutil.rmtree(folder)
+    return Trained(surrogate.weights(), surrogate.card, [row._asdict() for row in log])
+
+
 TRAINABLE = {
     "transition": Trainable("the phase-field step that moves the surface", 550, _train_transition),
+    "emission": Trainable("the load of a surface on the crystal", EmissionTraining.chunks, _train_emission),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_runs import Outcome, refused, untouched
 
-from hmm_plating.emulator import EmulatedStep, load_weights
+from hmm_plating.emulator import EmissionSurrogate, EmulatedStep, load_weights
 
 MODEL = str(Path(__file__).parent / "small_model.py")
 
@@ -31,6 +31,22 @@ def test_weights_that_stand_in_for_the_step(run: Callable[..., Outcome], tmp_pat
     again = tmp_path / "again.safetensors"
     run(*words[:-1], str(again))
     assert again.read_bytes() == weights.read_bytes()
+
+
+@pytest.mark.slow
+def test_weights_that_stand_in_for_the_solver(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    words = ["train", "emission", "--model", MODEL, "--rounds", "1", "--seed", "3", "--output", str(weights)]
+    outcome = run(*words, "--log", str(tmp_path / "log.csv"))
+    assert outcome.code == 0, outcome.error
+    assert outcome.output.endswith(f"{weights}\n")
+    card = EmissionSurrogate.load(weights).card
+    assert "grown by the model's prior under random currents" in card.trained_on
+    assert card.fails
+    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "network,epoch,error,gradient_error"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "w.safetensors"]
+    (tmp_path / "w.checkpoint").mkdir()
+    refused(run(*words), "keeps a training: continue it with --resume")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -20,6 +21,7 @@ import zarr.storage._local
 from cli_runs import Outcome, refused
 from growing_files import write_growing
 from small_recording import Simulated
+from small_surrogate import small_surrogate
 from text_files import texts_of
 
 from hmm_plating import InputError, PlatingModel, filter_recording, open_run
@@ -88,6 +90,20 @@ def test_steps_one_by_one_are_the_whole(
     thickness = [float(update.result["posterior"]["thickness"].mean()) for update in updates]
     expected = batch["posterior"]["thickness"].mean(("chain", "draw"))
     np.testing.assert_allclose(thickness, expected, rtol=1e-12)
+
+
+def test_with_a_surrogate_too(steps: xr.Dataset, build: Builder, tmp_path: Path) -> None:
+    """Closed after the third step and continued, the run equals that of the whole."""
+    model = dataclasses.replace(build(steps), surrogate=small_surrogate())
+    whole = filter_recording(steps, model, correct=0.5, **OPTIONS)
+    for stop in (3, 100):
+        updates = follow(Slices(steps), model, correct=0.5, store=tmp_path / "run.zarr", idle=0.0, **OPTIONS)
+        for update in updates:
+            if update.step == stop:
+                break
+        updates.close()  # type: ignore[attr-defined]
+    assert_same(open_run(tmp_path / "run.zarr"), whole)
+    assert (whole["filter_stats"]["full_evaluations"] == OPTIONS["particles"] // 2).all()
 
 
 def test_files_that_another_process_writes(

@@ -1,6 +1,6 @@
 """What the quartz crystal feels: the load of the liquid over a rough metal, and the shifts that this causes."""
 
-from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, viscoelastic_film
+from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, slight_roughness, viscoelastic_film
 from hmm_plating.emission.geometry import solid_fraction
 from hmm_plating.emission.load import differentiable_load, load_impedance
 from hmm_plating.emission.media import ViscoelasticLayer
@@ -23,6 +23,7 @@ __all__ = [
     "load_impedance",
     "sauerbrey",
     "shifts",
+    "slight_roughness",
     "solid_fraction",
     "solve",
     "spheres",

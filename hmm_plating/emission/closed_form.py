@@ -127,3 +127,30 @@ def brinkman(
     displacement = carried * height - (outside * top_velocity + wall_slope) / inside**2
     liquid = kanazawa_gordon(overtones, electrolyte, resonator)
     return 1j * omega * electrolyte.density * displacement + liquid * (top_velocity - 1)
+
+
+def slight_roughness(height: Tensor, spacing: float, penetration_depth: Tensor) -> Tensor:
+    """Excess of a slightly rough wall over a flat one, relative to that, Z/√(iωρη) − 1, across the shear.
+
+    k Σ_q |h_q|² [κ − k + |q|], k = (1 + i)/δ, κ = √(k² + q²), second order in the slope (Urbakh and Daikhin, Phys. Rev.
+    B 49 (1994) 4866), for heights that vary along the shear alone. The metal up to the mean height is not counted.
+
+    Args:
+        height: (..., x), laterally periodic [m].
+        spacing: of the heights [m].
+        penetration_depth: δ_n [m], (overtone,) or (..., overtone).
+
+    Returns:
+        complex (..., overtone) [1].
+    """
+    columns = height.shape[-1]
+    amplitude = torch.fft.rfft(height, dim=-1) / columns
+    power = amplitude.real.square() + amplitude.imag.square()
+    both = torch.full_like(power, 2.0)  # q and −q
+    both[..., 0] = 0.0
+    if columns % 2 == 0:
+        both[..., -1] = 1.0
+    q = 2 * torch.pi / (columns * spacing) * torch.arange(power.shape[-1], dtype=height.dtype, device=height.device)
+    k = ((1 + 1j) / penetration_depth)[..., None]
+    weight = k * (torch.sqrt(k * k + q * q) - k + q)
+    return (weight * (both * power)[..., None, :]).sum(-1)

@@ -26,6 +26,7 @@ from hmm_plating.inference.secant_proposal import SecantProposal
 from hmm_plating.inference.smc2 import SMC2
 from hmm_plating.inference.smc_abc import SMCABC
 from hmm_plating.inference.tempering import Tempering
+from hmm_plating.inference.two_stage import TwoStage
 
 __all__ = [
     "LFVI",
@@ -47,6 +48,7 @@ __all__ = [
     "StepInfo",
     "StopGradient",
     "Tempering",
+    "TwoStage",
     "backward_sampling",
     "concatenate",
     "ecdf_band",

@@ -5,7 +5,7 @@ Groups, with dimensions (chain, draw, time, …) unless stated; chain = one inde
 * posterior: at each time, equally weighted draws from the filtering distribution p(x_t | y_{1:t});
 * sample_stats: `log_weight` (normalised, before resampling) and `ancestor` (the particle that each slot copied);
 * filter_stats (chain, time): `effective_sample_size`, `log_evidence_increment`, `resampled`, `unique_ancestors`,
-  `invalid_particles`;
+  `invalid_particles`, and `full_evaluations` of a two-stage filter;
 * posterior_predictive: draws from p(y_t | y_{1:t−1}); `draw` counts those, not the particles;
 * log_likelihood: named as the observed site, or `observation` where there are several. Its log mean exp over `draw` is
   the evidence increment, so that ArviZ's pointwise scores are exact leave-future-out scores;
@@ -73,7 +73,9 @@ def step_record(info: StepInfo, per_particle: bool = True) -> Record:
                 "resampled",
                 "unique_ancestors",
                 "invalid_particles",
+                "full_evaluations",
             )
+            if getattr(info, name) is not None
         },
         "posterior_predictive": arrays(info.predictive),
         "log_likelihood": arrays(scores),

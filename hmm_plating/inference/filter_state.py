@@ -44,6 +44,7 @@ class StepInfo(NamedTuple):
         observed: value of each observed site.
         observed_sites: names of the sites that were scored.
         stages: parts in which the observation was taken in, 1 without tempering.
+        full_evaluations: how often the model itself scored a particle, where a first guess spares some, else None.
     """
 
     log_evidence_increment: float
@@ -59,3 +60,4 @@ class StepInfo(NamedTuple):
     observed: dict[str, Tensor]
     observed_sites: tuple[str, ...]
     stages: int = 1
+    full_evaluations: int | None = None

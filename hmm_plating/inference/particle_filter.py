@@ -31,6 +31,7 @@ from hmm_plating.inference.random_stream import initial_random_state, random_str
 from hmm_plating.inference.resampling import Resampling, systematic, take
 from hmm_plating.inference.series import entry_at, require_length
 from hmm_plating.inference.tempering import Tempering, temper
+from hmm_plating.inference.two_stage import TwoStage, two_stage
 from hmm_plating.inference.weighting import Reweighted, Weighting, reweigh, weigh
 
 
@@ -62,6 +63,8 @@ class ParticleFilter:
             evidence increment is the only draw of its `log_likelihood`.
         auxiliary: choose particles by a look-ahead at the next observation, see `inference.look_ahead`.
         tempering: take in an observation by parts where it is too informative, see `inference.tempering`.
+        two_stage: weight a share of the particles only, chosen by a first guess that the model makes, see
+            `inference.two_stage`. What is predicted one step ahead is then the first guess of all particles.
     """
 
     model: Any
@@ -75,6 +78,7 @@ class ParticleFilter:
     posterior_draws: int | None = None
     auxiliary: bool = False
     tempering: Tempering | None = None
+    two_stage: TwoStage | None = None
 
     def __post_init__(self) -> None:
         least = {"particles": 1, "max_plate_nesting": 0, "predictive_draws": 0, "posterior_draws": 0}
@@ -90,6 +94,14 @@ class ParticleFilter:
                 raise InputError(f"ParticleFilter: {role} needs methods init(state, …) and step(state, …)")
         if self.tempering is not None and (self.guide is not None or self.auxiliary):
             raise InputError("ParticleFilter: tempering moves the model's own draws; leave guide and auxiliary out")
+        if self.two_stage is not None:
+            if self.guide is not None or self.auxiliary or self.tempering is not None:
+                raise InputError(
+                    "ParticleFilter: two_stage weights the model's own draws; leave guide, auxiliary and tempering out"
+                )
+            missing = [name for name in ("move", "first_guess", "observe") if not hasattr(self.model, name)]
+            if missing:
+                raise InputError(f"ParticleFilter: two_stage needs a model with a method {missing[0]}(state, …)")
 
     def init(self, *args: Any, seed: int = 0) -> FilterState:
         """Draw particles from `model.init(state, *args)`, weighted by what it observes, if anything."""
@@ -123,10 +135,14 @@ class ParticleFilter:
             if not math.isfinite(increment):
                 raise failure(stepped.log_weights_before, weighting, where)
             ancestors, draws = stepped.ancestors, None
-            if not self.auxiliary and new.effective_sample_size < self.ess_threshold * count:
+            left = len(new.log_weights)  # fewer than all where only some were weighted
+            if left < count or (not self.auxiliary and new.effective_sample_size < self.ess_threshold * count):
                 draws = self.resampling(new.log_weights, count)
                 ancestors = draws if ancestors is None else ancestors[draws]
             chosen = None if draws is None else take(particles, draws)
+            weights = new.log_weights
+            if stepped.weighted is not None:
+                weights = weights.new_full((count,), -math.inf).index_copy(0, stepped.weighted, weights)
             # What is recorded draws from a stream of its own, so that the filter's path does not depend on it.
             recording_seed, random_state = int(torch.randint(2**62, ())), torch.get_rng_state()
             torch.default_generator.manual_seed(recording_seed)
@@ -136,18 +152,19 @@ class ParticleFilter:
                 resampled=ancestors is not None,
                 ancestors=torch.arange(count) if ancestors is None else ancestors,
                 unique_ancestors=count if ancestors is None else 1 + int((ancestors[1:] != ancestors[:-1]).sum()),
-                invalid_particles=int(weighting.invalid.sum()),
-                log_weights=new.log_weights,
-                log_likelihood=new.log_weights + (increment + math.log(count)),
+                invalid_particles=stepped.invalid,
+                log_weights=weights,
+                log_likelihood=weights + (increment + math.log(count)),
                 posterior=self._posterior(particles, new.log_weights, chosen, where),
                 predictive=self._predictive(stepped),
                 observed=self._observed(weighting),
                 observed_sites=tuple(site["name"] for site in weighting.observed),
                 stages=stepped.stages,
+                full_evaluations=stepped.full_evaluations,
             )
         log_weights = new.log_weights
         if chosen is not None:
-            particles, log_weights = chosen, torch.full_like(log_weights, -math.log(count))
+            particles, log_weights = chosen, log_weights.new_full((count,), -math.log(count))
         return FilterState(particles, log_weights, state.step + 1, state.log_evidence + increment, random_state), info
 
     def run(
@@ -227,11 +244,27 @@ class ParticleFilter:
 
     def _step(self, program: Program, state: FilterState) -> _Stepped:
         """Particles moved and weighted by whichever of the algorithms is chosen."""
+        if self.two_stage is not None:
+            found = two_stage(self.two_stage, program, state.particles, state.log_weights)
+            zero = torch.zeros(len(found.chosen), dtype=torch.float64)
+            some = found.chosen if len(found.chosen) < self.particles else None
+            return _Stepped(
+                found.first,
+                state.log_weights,
+                found.particles,
+                reweigh(found.log_weights, zero),
+                some,
+                1,
+                invalid=int(found.invalid.sum()),
+                weighted=some,
+                full_evaluations=found.full_evaluations,
+            )
         if self.tempering is not None:
             parts = temper(self.tempering, program, state.particles, state.log_weights, self.resampling)
             new = Reweighted(parts.log_weights, parts.log_normaliser, parts.effective_sample_size)
             ancestors = parts.ancestors if parts.stages > 1 else None
-            return _Stepped(parts.first, state.log_weights, parts.particles, new, ancestors, parts.stages)
+            invalid = int(parts.first.invalid.sum())
+            return _Stepped(parts.first, state.log_weights, parts.particles, new, ancestors, parts.stages, invalid)
         particles, log_weights, ancestors = state.particles, state.log_weights, None
         proposal = self.guide.propose(program, particles) if hasattr(self.guide, "propose") else None
         if self.auxiliary:
@@ -240,7 +273,8 @@ class ParticleFilter:
             )
         weighting = weigh(program, self.guide if proposal is None else proposal, program.copy(particles))
         new = reweigh(log_weights, weighting.log_increment)
-        return _Stepped(weighting, log_weights, weighting.particles, new, ancestors, 1)
+        invalid = int(weighting.invalid.sum())
+        return _Stepped(weighting, log_weights, weighting.particles, new, ancestors, 1, invalid)
 
     def _posterior(
         self, particles: dict[str, Tensor], log_weights: Tensor, chosen: dict[str, Tensor] | None, where: str
@@ -281,7 +315,8 @@ class ParticleFilter:
 class _Stepped(NamedTuple):
     """What one observation made of the particles.
 
-    `weighting` and `log_weights_before` tell what was predicted; `ancestors` is None where no particle was dropped.
+    `weighting` and `log_weights_before` tell what was predicted; `ancestors` is None where no particle was dropped,
+    `weighted` where all particles were weighted, `full_evaluations` where nothing else than the model weights them.
     """
 
     weighting: Weighting
@@ -290,3 +325,6 @@ class _Stepped(NamedTuple):
     new: Reweighted
     ancestors: Tensor | None
     stages: int
+    invalid: int
+    weighted: Tensor | None = None
+    full_evaluations: int | None = None

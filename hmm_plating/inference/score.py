@@ -42,10 +42,10 @@ def log_evidence(
         init_args: passed to `model.init`.
 
     Raises:
-        InputError: no particle can explain an observation; a filter with look-ahead or tempering.
+        InputError: no particle can explain an observation; a filter with look-ahead, tempering or two stages.
     """
-    if particle_filter.auxiliary or particle_filter.tempering is not None:
-        raise InputError("log_evidence: look-ahead and tempering have no gradient here; leave them out")
+    if particle_filter.auxiliary or particle_filter.tempering is not None or particle_filter.two_stage is not None:
+        raise InputError("log_evidence: look-ahead, tempering and two stages have no gradient here; leave them out")
     scheme = StopGradient(particle_filter.resampling) if resampling is None else resampling
     count = particle_filter.particles
     total = torch.zeros((), dtype=torch.float64)

@@ -26,6 +26,7 @@ from hmm_plating.report.result import (
     group,
     pooled,
     resonator,
+    solver_share,
     variable,
     withheld,
 )
@@ -216,6 +217,9 @@ def _summary(result: InferenceData, cycles: int) -> str:
     ):
         if name in given:
             facts.append((label, str(given[name]), "detail"))
+    solved = solver_share(result)
+    if solved is not None:
+        facts.append(("loads by the true solver", f"{100 * solved:.0f} % of the surfaces", "detail"))
     crystal = resonator(result)
     facts.append(("crystal", f"f0 = {crystal.fundamental_frequency / 1e6:.4g} MHz", "detail"))
     if "source" in given:

@@ -65,6 +65,14 @@ def recorded_electrolyte(result: InferenceData) -> Electrolyte | None:
     return Electrolyte(float(given["electrolyte_density"]), float(given["electrolyte_viscosity"]))
 
 
+def solver_share(result: InferenceData) -> float | None:
+    """Share of the particles whose load the true solver found, None where there was no surrogate."""
+    statistics, particles = group(result, "filter_stats"), attributes(result).get("particles")
+    if statistics is None or "full_evaluations" not in statistics or particles is None:
+        return None
+    return float(statistics["full_evaluations"].mean()) / float(particles)
+
+
 def pooled(draws: xr.DataArray) -> FloatArray:
     """Draws of all chains as one axis, shape (chain · draw, ...); every draw has the same weight."""
     others = [dimension for dimension in draws.dims if dimension not in ("chain", "draw")]

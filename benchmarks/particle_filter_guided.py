@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/particle_filter_guided.py --recordings 6
 
 Cases: the zinc model as it is; its surface seen through an instrument that is known but for 2 % and the baselines; the
-same with a current efficiency that fluctuates within seconds. Noise is that of the zinc recording, per overtone.
+same at five times the current, and with a current efficiency that fluctuates within seconds. Noise is that of the zinc
+recording, per overtone. "Adapted" is guided and auxiliary.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyro.distributions as dist
@@ -28,7 +29,7 @@ from hmm_plating.model_file import load_model_file
 OVERTONES = (3, 5, 7, 9, 11)
 FREQUENCY_NOISE = (0.23, 0.39, 0.66, 0.80, 0.64)  # of Δf/n [Hz], as `hmm_plating.recording` estimates it
 DISSIPATION_NOISE = (0.51e-7, 1.07e-7, 1.98e-7, 2.86e-7, 1.61e-7)
-GRID = hp.Grid(width=256e-9, height=128e-9, spacing=4e-9, interface_width=16e-9, coarsening=2)
+GRID = hp.Grid(width=256e-9, height=256e-9, spacing=4e-9, interface_width=16e-9, coarsening=2)
 KNOWN = hp.InstrumentResponse(
     terms=(
         hp.LinearTerm("sensitivity", "frequency", 0.02, 4e5, lambda s, d: s.frequency, mean=1.0),
@@ -41,10 +42,23 @@ KNOWN = hp.InstrumentResponse(
     side_mass_rate_time=6.0,
     lag_times=(2.0,),
 )
+GUIDE = SecantProposal(["current_efficiency"])
+FILTERS: dict[str, dict[str, Any]] = {
+    "bootstrap": {},
+    "guided": {"guide": GUIDE},
+    "adapted": {"guide": GUIDE, "auxiliary": True},
+}
 Build = Callable[[xr.Dataset], hp.PlatingModel]
 
 
-def cases() -> dict[str, Build]:
+class Case(NamedTuple):
+    """A model, and the current density that it is plated at [A/m²]."""
+
+    build: Build
+    current_density: float
+
+
+def cases() -> dict[str, Case]:
     zinc = load_model_file(str(Path(__file__).parents[1] / "models" / "zinc.py"))
 
     def with_noise(model: hp.PlatingModel) -> hp.PlatingModel:
@@ -62,9 +76,11 @@ def cases() -> dict[str, Build]:
         return lambda recording: with_noise(replace(zinc(recording), parameters=surface, instrument=KNOWN))
 
     return {
-        "models/zinc.py": lambda recording: with_noise(zinc(recording)),
-        "known instrument": known(60.0),
-        "known instrument, efficiency within 4 s": known(4.0),
+        "models/zinc.py": Case(lambda recording: with_noise(zinc(recording)), 10.0),
+        "known instrument": Case(known(60.0), 10.0),
+        "known instrument, efficiency within 4 s": Case(known(4.0), 10.0),
+        "known instrument, 5 mA/cm²": Case(known(60.0), 50.0),
+        "known instrument, 5 mA/cm², efficiency within 4 s": Case(known(4.0), 50.0),
     }
 
 
@@ -81,12 +97,12 @@ def run(
     simulated: xr.Dataset,
     truth: xr.Dataset,
     particles: int,
-    guide: SecantProposal | None,
+    options: dict[str, Any],
     seed: int,
 ) -> Outcome:
     imposed, seen = drives(simulated, model.instrument.lag_times), observations(simulated)
     begin = time.process_time()
-    result = ParticleFilter(model, particles, guide=guide, predictive_draws=0).run(seen, imposed, seed=seed)
+    result = ParticleFilter(model, particles, predictive_draws=0, **options).run(seen, imposed, seed=seed)
     taken = time.process_time() - begin
     plated = slice(2, None)
     mean = result.posterior.isel(chain=0, time=plated).mean("draw")
@@ -102,27 +118,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=6)
     parser.add_argument("--particles", type=int, default=64)
+    parser.add_argument("--cases", type=int, nargs="*", help="numbers of the cases, from 0; default all")
     options = parser.parse_args()
-    protocol = hp.Protocol(cycles=0, sampling=2.0, rest_time=4.0, plating_time=30.0, overtones=OVERTONES)
-    guide = SecantProposal(["current_efficiency"])
-    for name, build in cases().items():
-        outcomes: dict[str, list[Outcome]] = {"bootstrap": [], "guided": [], "bootstrap, equal time": []}
+    for number, (name, (build, current_density)) in enumerate(cases().items()):
+        if options.cases and number not in options.cases:
+            continue
+        protocol = hp.Protocol(
+            cycles=0,
+            sampling=2.0,
+            rest_time=4.0,
+            plating_time=30.0,
+            overtones=OVERTONES,
+            current_density=current_density,
+        )
+        outcomes: dict[str, list[Outcome]] = {}
         for seed in range(options.recordings):
             simulated, truth = hp.simulate_recording(build, protocol, seed)
             case = (build(simulated), simulated, truth)
-            plain = run(*case, options.particles, None, seed + 1000)
-            guided = run(*case, options.particles, guide, seed + 1000)
-            as_many = round(options.particles * guided.seconds / plain.seconds)
-            equal = run(*case, as_many, None, seed + 1000)
-            for label, outcome in zip(outcomes, (plain, guided, equal), strict=True):
-                outcomes[label].append(outcome)
+            found = {label: run(*case, options.particles, chosen, seed + 1000) for label, chosen in FILTERS.items()}
+            as_many = round(options.particles * found["adapted"].seconds / found["bootstrap"].seconds)
+            found["bootstrap, equal time"] = run(*case, as_many, {}, seed + 1000)
+            for label, outcome in found.items():
+                outcomes.setdefault(label, []).append(outcome)
         print(f"\n{name}")
-        for label, found in outcomes.items():
-            fractions = [fraction for outcome in found for fraction in outcome.fractions]
-            thickness, roughness = np.sqrt(np.mean(np.square([outcome.errors for outcome in found]), 0))
+        for label, runs in outcomes.items():
+            fractions = [fraction for outcome in runs for fraction in outcome.fractions]
+            thickness, roughness = np.sqrt(np.mean(np.square([outcome.errors for outcome in runs]), 0))
             print(
                 f"  {label}: median ESS fraction {np.median(fractions):.3f}, RMSE thickness {thickness:.3f} nm, "
-                f"roughness {roughness:.3f} nm, {np.median([outcome.seconds for outcome in found]):.1f} s",
+                f"roughness {roughness:.3f} nm, {np.median([outcome.seconds for outcome in runs]):.1f} s",
                 flush=True,
             )
 

@@ -23,7 +23,6 @@ from hmm_plating.emulator.trajectories import (
     Source,
     Trajectories,
     draw_trajectories,
-    each_tensor,
     simulate_trajectories,
 )
 from hmm_plating.emulator.transition_emulator import Move, move
@@ -31,7 +30,7 @@ from hmm_plating.emulator.variational_loss import incremental_potential
 from hmm_plating.errors import InputError
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.state_file import save_state, saved_state
-from hmm_plating.transition.coefficients import Coefficients
+from hmm_plating.transition.coefficients import Coefficients, each_tensor
 
 COARSE_WEIGHT = 0.1  # of the loss of each coarser scale relative to that of the finest
 _LARGEST_GRADIENT = 1.0  # norm

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from hmm_plating.emulator.features import signed_distance
 from hmm_plating.errors import InputError
 from hmm_plating.grid import Grid
 from hmm_plating.materials import Electrolyte, Metal
-from hmm_plating.transition.coefficients import Coefficients, coefficients
+from hmm_plating.transition.coefficients import Coefficients, coefficients, each_tensor
 from hmm_plating.transition.state import thickness
 
 FILLING = 0.2  # mean thickness that is plated, at most, over the height of the box
@@ -101,14 +101,6 @@ class Trajectories(NamedTuple):
             start=self.start[particles],
             coefficients=each_tensor(self.coefficients, lambda value: value[particles]),
         )
-
-
-def each_tensor(c: Coefficients, function: Callable[[Tensor], Tensor]) -> Coefficients:
-    """The coefficients with a function applied to those that are tensors."""
-    changed: dict[str, Any] = {
-        name: function(value) for name, value in c._asdict().items() if isinstance(value, Tensor)
-    }
-    return c._replace(**changed)
 
 
 def draw_trajectories(source: Source, particles: int, seed: int) -> Trajectories:

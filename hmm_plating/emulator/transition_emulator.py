@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ from hmm_plating.errors import InputError
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import diffusion_layer
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
-from hmm_plating.transition.coefficients import Coefficients, coefficients
+from hmm_plating.transition.coefficients import Coefficients, coefficients, each_tensor
 from hmm_plating.transition.growth import exchange_rates
 from hmm_plating.transition.interface import Parameters
 from hmm_plating.transition.moving_window import shift_window
@@ -32,6 +33,7 @@ from hmm_plating.transition.state import State
 from hmm_plating.transition.step import by_charge, check_step
 
 LARGEST_DISPLACEMENT = 8.0  # cells: a step that asks for more, as one that strips the last metal does, is even
+PIECE = 2**16  # cells that are moved at a time
 
 # of a step's parameters, those that a card must know the range of
 CHECKED = (
@@ -169,9 +171,7 @@ class EmulatedStep:
         moving = present & left
         per_cell = (-1, *[1] * grid.dimensions)
         metal = torch.where(moving, wanted, torch.full_like(wanted, 0.5 * field[0].numel()))
-        distance = signed_distance(field, c.width, grid.dimensions)
-        after = move(self.network, distance, metal, noise.reshape(-1, *cells), duration, c).distance
-        grown = torch.sigmoid(4 / c.width * after)
+        grown = self._moved(field, metal, noise.reshape(-1, *cells), duration, c)
         # metal without a surface dissolves evenly; without metal nothing grows
         total = field.flatten(1).sum(-1)
         rest = (wanted / torch.where(total > 0, total, torch.ones_like(total))).clamp(0, 1)
@@ -185,6 +185,18 @@ class EmulatedStep:
             diffusion_layer=layer,
         )
         return state._replace(overpotential=_overpotential(state, demand / duration, supply, parameters))
+
+    def _moved(self, field: Tensor, metal: Tensor, noise: Tensor, duration: float, c: Coefficients) -> Tensor:
+        """ξ after the step, some particles at a time, whose fields stay in the processor's cache."""
+        count = max(1, PIECE // field[0].numel())
+        moved = []
+        for first in range(0, len(field), count):
+            some = slice(first, first + count)
+            own = each_tensor(c, itemgetter(some))
+            distance = signed_distance(field[some], c.width, c.dimensions)
+            after = move(self.network, distance, metal[some], noise[some], duration, own).distance
+            moved.append(torch.sigmoid(4 / c.width * after))
+        return torch.cat(moved)
 
     def _shifted(self, field: Tensor, base: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """The window moved until it need not move."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,6 +75,14 @@ def coefficients(
         width=grid.width / grid.spacing,
         dimensions=grid.dimensions,
     )
+
+
+def each_tensor(c: Coefficients, function: Callable[[Tensor], Tensor]) -> Coefficients:
+    """The coefficients with a function applied to those that are tensors."""
+    changed: dict[str, Any] = {
+        name: function(value) for name, value in c._asdict().items() if isinstance(value, Tensor)
+    }
+    return c._replace(**changed)
 
 
 def anisotropic(c: Coefficients) -> bool:

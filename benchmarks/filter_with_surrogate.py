@@ -1,7 +1,7 @@
 """The same recording filtered with the true solver alone and with a surrogate in front of it, chain by chain in turns.
 
     NUMBA_NUM_THREADS=2 OMP_NUM_THREADS=1 python benchmarks/filter_with_surrogate.py WEIGHTS QCMD.xlsx ECHEM.xlsx \
-        --air AIR.xlsx --model models/zinc.py --chains 10 --correct 0.25
+        --air AIR.xlsx --model models/zinc.py --chains 10
 
 Without files the model's own recording. Prints times, log evidences, how far the posterior means are apart in posterior
 standard deviations, the same between the halves of the true chains, and the scores of both.
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(Path(__file__).parents[1] / "models" / "zinc.py"))
     parser.add_argument("--particles", type=int, default=32)
     parser.add_argument("--chains", type=int, default=10)
-    parser.add_argument("--correct", type=float, default=0.25)
+    parser.add_argument("--correct", type=float, default=0.5)
     parser.add_argument("--steps", type=int, default=0, help="only so many steps (all)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

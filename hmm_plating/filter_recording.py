@@ -22,7 +22,7 @@ from hmm_plating.versions import versions
 
 DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 10  # defaults of a run
 PREDICTIVE_DRAWS = 800  # of all chains
-DEFAULT_CORRECTED = 0.25  # of the particles, where the model has a surrogate
+DEFAULT_CORRECTED = TwoStage.corrected  # of the particles, where the model has a surrogate
 
 
 def drives(recording: xr.Dataset, lag_times: Sequence[float], before: Drive | None = None) -> Drive:

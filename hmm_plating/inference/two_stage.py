@@ -49,7 +49,7 @@ class TwoStage:
         corrected: share of the particles, in (0, 1].
     """
 
-    corrected: float = 0.25
+    corrected: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.corrected <= 1:

@@ -16,6 +16,8 @@ import numpy as np
 
 from hmm_plating import InputError, open_run
 
+START = 60.0  # s, within which a process makes a step, unless the files have none yet
+
 
 def killed_run(
     contents: dict[str, bytes], model: Path, folder: Path, words: list[str], kills: int, seed: int, pieces: int = 400
@@ -50,10 +52,14 @@ def killed_run(
 
     for kill in range(kills):
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            moment = time.monotonic() + generator.uniform(3.0, 12.0)  # some fall before the first step
+            before, begun, wait = seen, time.monotonic(), generator.uniform(0.0, 6.0)
+            early = generator.random() < 0.25  # counted from the start of the process, else from its first new step
+            moment = begun + wait if early else begun + START
             while time.monotonic() < moment and process.poll() is None:
                 now = look()
                 assert now >= seen
+                if now > seen == before and not early:
+                    moment = time.monotonic() + wait
                 seen = now
                 time.sleep(0.05)
             assert process.poll() is None, process.stderr.read().decode()  # type: ignore[union-attr]

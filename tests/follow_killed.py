@@ -5,6 +5,7 @@ python tests/follow_killed.py 20
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -80,7 +81,7 @@ if __name__ == "__main__":
 
     model = Path(__file__).parent / "small_model.py"
     build = load_model_file(model)
-    simulated, _ = simulate_recording(build, PROTOCOL, seed=1)
+    simulated, _ = simulate_recording(build, dataclasses.replace(PROTOCOL, cycles=4), seed=1)
     with tempfile.TemporaryDirectory() as name:
         files = write(simulated, name)
         assert files.electrochemistry is not None

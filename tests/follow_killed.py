@@ -5,6 +5,7 @@ python tests/follow_killed.py 20
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ import arviz
 import numpy as np
 
 from hmm_plating import InputError, open_run
+
+START = 60.0  # s, within which a process makes a step, unless the files have none yet
 
 
 def killed_run(
@@ -50,10 +53,14 @@ def killed_run(
 
     for kill in range(kills):
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            moment = time.monotonic() + generator.uniform(3.0, 12.0)  # some fall before the first step
+            before, begun, wait = seen, time.monotonic(), generator.uniform(0.0, 6.0)
+            early = generator.random() < 0.25  # counted from the start of the process, else from its first new step
+            moment = begun + wait if early else begun + START
             while time.monotonic() < moment and process.poll() is None:
                 now = look()
                 assert now >= seen
+                if now > seen == before and not early:
+                    moment = time.monotonic() + wait
                 seen = now
                 time.sleep(0.05)
             assert process.poll() is None, process.stderr.read().decode()  # type: ignore[union-attr]
@@ -74,7 +81,7 @@ if __name__ == "__main__":
 
     model = Path(__file__).parent / "small_model.py"
     build = load_model_file(model)
-    simulated, _ = simulate_recording(build, PROTOCOL, seed=1)
+    simulated, _ = simulate_recording(build, dataclasses.replace(PROTOCOL, cycles=4), seed=1)
     with tempfile.TemporaryDirectory() as name:
         files = write(simulated, name)
         assert files.electrochemistry is not None

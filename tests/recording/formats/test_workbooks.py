@@ -266,7 +266,7 @@ def test_bad_files(make_experiment, tmp_path):
     pd.DataFrame({"time": [], "f3": [], "D3": []}).to_excel(tmp_path / "headers.xlsx", index=False)
     refused("headers.xlsx", None, "no data rows")
     (tmp_path / "folder.xlsx").mkdir()
-    refused("folder.xlsx", None, "no such file")
+    refused("folder.xlsx", None, "is a folder: name the files in it")
 
 
 @pytest.mark.parametrize(

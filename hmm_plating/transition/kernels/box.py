@@ -32,6 +32,7 @@ from hmm_plating.transition.kernels.substep import (
 )
 
 TOLERANCE, MOST = 1e-9, 60
+LEAST_POTENTIAL = 0.01  # of ψ; to `TOLERANCE` of that it is solved, however small the current makes it
 LEAST_CONCENTRATION = -0.02  # c̃ at the surface, below which the drive, not the splitting of a sub-step, has emptied it
 
 
@@ -165,9 +166,10 @@ def advance_box(fields, substep, c, box):
                 row, grown, target = field[z, j], box.growth[z, j], box.source[z, j]
                 for i in range(row.size):
                     target[i] = keep * row[i] - rate * grown[i]
-        top = c[SUPPLY] if part == 0 else 0.0
+        top, potential = c[SUPPLY] if part == 0 else 0.0, part == 1
+        size = LEAST_POTENTIAL if potential else 0.0
         _, residual = solve(
-            field, box.mobility, keep, box.sink, box.source, top, box.top, TOLERANCE, MOST, box.space, part == 1
+            field, box.mobility, keep, box.sink, box.source, top, box.top, TOLERANCE, MOST, box.space, potential, size
         )
         found = found and reached(residual, TOLERANCE)
         if part == 0 and c[OHMIC] > 0:

@@ -47,7 +47,9 @@ RENEWAL = 1e-5
 
 
 @called
-def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolerance, most, work, again=False):
+def solve(
+    u, mobility, storage, sink, source, top_value, top_conductance, tolerance, most, work, again=False, magnitude=0.0
+):
     """Solve in place, starting from what `u` holds.
 
     Args:
@@ -60,9 +62,11 @@ def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolera
         top_conductance: ≥ 0 (z, x); 2a half a cell above the top row.
         tolerance: of |f + top_conductance u_top − A u| relative to |f + top_conductance u_top|, Euclidean norms. Of
             rounding remain about 1e-15 |u|: with a tiny conductance and no storage more than 1e-10 of the scale.
+            |top_conductance| `magnitude`, what a u of that size brings, is added to what it is relative to.
         most: iterations.
         work: of `workspace(z, y, x)`.
         again: mobility and top_conductance are those of the last solve with `work`, whose conductances are kept.
+        magnitude: of u, see `tolerance`.
 
     Returns:
         Iterations, and the residual reached: larger than the tolerance, or NaN, where there was no convergence.
@@ -75,6 +79,7 @@ def solve(u, mobility, storage, sink, source, top_value, top_conductance, tolera
     for z in range(depth):
         for x in range(columns):
             scale += (source[z, rows - 1, x] + top_conductance[z, x] * top_value) ** 2
+            scale += (top_conductance[z, x] * magnitude) ** 2
     scale = math.sqrt(scale)
     if scale == 0.0:
         u[:] = 0.0

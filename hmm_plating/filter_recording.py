@@ -35,6 +35,8 @@ def drives(recording: xr.Dataset, lag_times: Sequence[float], before: Drive | No
     """
     require_electrochemistry(recording)
     if before is not None:
+        if len(before.duration) == recording.sizes["time"]:
+            return before
         recording = recording.isel(time=slice(len(before.duration), None))
     time = torch.tensor(recording["time"].values, dtype=torch.float64)
     current = torch.tensor(recording["current_density"].values, dtype=torch.float64)

@@ -69,7 +69,7 @@ class SurfaceShift(NamedTuple):
     frequency: Tensor
     dissipation: Tensor
     side_layer: Tensor
-    frequency_rate: Tensor | float = 0.0
+    frequency_rate: Tensor = torch.zeros((), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,14 @@ class InstrumentResponse:
         """The terms ∫ θ dx."""
         return tuple(term for term in self.terms if term.accumulated)
 
-    def clock_error(self, state: LinearGaussianState, overtones: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-        """Mean and standard deviation of the clock's error [s]; None without a `clock_term`."""
-        names = [term.name for term in self.terms]
-        if CLOCK not in names:
-            return None
-        place = names.index(CLOCK) * len(overtones)
+    @property
+    def has_clock_term(self) -> bool:
+        """Whether the clock's error is inferred."""
+        return any(term.name == CLOCK for term in self.terms)
+
+    def clock_error(self, state: LinearGaussianState, overtones: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the clock's error [s], where there is a `clock_term`."""
+        place = [term.name for term in self.terms].index(CLOCK) * len(overtones)
         return state.mean[..., place], state.covariance[..., place, place].clamp(min=0).sqrt()
 
     def initial(self, overtones: Sequence[int]) -> LinearGaussianState:

@@ -354,9 +354,10 @@ class PlatingModel:
             "surface_frequency_shift": state["surface_frequency_shift"],
             "surface_dissipation_shift": state["surface_dissipation_shift"],
         }
-        belief = LinearGaussianState(state["coefficient_mean"], state["coefficient_covariance"])
-        if (clock := self.instrument.clock_error(belief, self.overtones)) is not None:
-            reported |= {"clock_error": clock[0], "clock_error_deviation": clock[1]}
+        if self.instrument.has_clock_term:
+            belief = LinearGaussianState(state["coefficient_mean"], state["coefficient_covariance"])
+            mean, deviation = self.instrument.clock_error(belief, self.overtones)
+            reported |= {"clock_error": mean, "clock_error_deviation": deviation}
         if int(state["step"][0]) % self.morphology_interval == 0:
             reported["morphology"] = self.surface_load.solid_fraction(state["order_parameter"]).float()
         return reported

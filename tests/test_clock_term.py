@@ -52,16 +52,16 @@ def test_the_coefficient_is_one_for_all_overtones() -> None:
     response = InstrumentResponse((clock_term(0.2),), 1e-5, 5e-8, 6.0, ())
     state = response.initial((3, 5, 7))
     np.testing.assert_allclose(state.covariance[:3, :3], 0.04, rtol=1e-12)
+    assert response.has_clock_term
     found = response.clock_error(state, (3, 5, 7))
-    assert found is not None
     assert [float(value) for value in found] == pytest.approx([0.0, 0.2])
     transition, _, process = response.dynamics((3, 5, 7), _drive())
     np.testing.assert_array_equal(transition[:3, :3], np.eye(3))
     assert not process[:3, :3].any()
     without = InstrumentResponse((), 1e-5, 5e-8, 6.0, ())
-    assert without.clock_error(without.initial((3,)), (3,)) is None
+    assert not without.has_clock_term
     assert clock_term(0.2).name == CLOCK
 
 
 def _drive() -> Drive:
-    return Drive(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, -10.0, -5.0, 0.0)), torch.zeros(0))
+    return Drive(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, -10.0, -5.0, 5.0, 0.0)), torch.zeros(0))

@@ -47,7 +47,7 @@ def code(page: Path) -> str:
     text = page.read_text()
     fence = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
     fenced, indented = fence.findall(text), re.findall(r"(?<=\n\n)((?:    .*\n|\n)+)", fence.sub("", text))
-    return "\n".join([*fenced, *indented])
+    return re.sub(r" *\\\n *", " ", "\n".join([*fenced, *indented]))  # lines that go on
 
 
 def commands() -> list[Any]:

@@ -118,10 +118,12 @@ class GrowingRecording:
         count, interval, first_part = known.sizes["time"], self._interval, self._first_part
         if count < OVERLAP:
             return None
+        # of all samples, those after the last step too
+        missing = {"missing_values": missing_values(measured(qcmd.crystal, beginning(qcmd, first_part).crystal))}
         end = float(known["time"][-1]) + interval / 2
         delay = float(np.abs(known["sampling_delay"].values).max()) if "sampling_delay" in known else 0.0
         if qcmd.crystal is not None and qcmd.crystal.time[-1] + delay < end + interval:
-            return known  # the next step is not over
+            return known.assign_attrs(missing)  # the next step is not over
         since = end - (OVERLAP + REACH) * interval - 2 * delay
         offset = float(known.attrs.get("clock_offset", 0.0))
         source = None if electrochemistry is None else latest(electrochemistry, first_part, since, offset)
@@ -132,8 +134,7 @@ class GrowingRecording:
         if not again.equals(known[moving].isel(time=slice(count - OVERLAP, None))):
             return None
         if steps.sizes["time"] == OVERLAP:
-            return known
+            return known.assign_attrs(missing)
         joined = xr.concat([known[moving], steps[moving].isel(time=slice(OVERLAP, None))], "time")
-        whole = measured(qcmd.crystal, beginning(qcmd, first_part).crystal)
-        fixed = known.drop_dims("time").assign_attrs(steps.attrs | {"missing_values": missing_values(whole)})
+        fixed = known.drop_dims("time").assign_attrs(steps.attrs | missing)
         return fixed.merge(joined, compat="override", join="override")[list(known.data_vars)]

@@ -16,26 +16,18 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from growth_pictures import HEADING, draw, row, waves
 
 import hmm_plating as hp
 from hmm_plating.materials import FARADAY_CONSTANT
-from hmm_plating.morphology import dendrite_height, film, roughness, solid_volume_fraction, thickness
+from hmm_plating.morphology import thickness
 from hmm_plating.transition import Interface, Parameters, State, initial_state, step
 from hmm_plating.transition.diffusion_layer import relaxed_profile
 
 INTERFACE = Interface(32e-9, 8e-9)
-ROWS, COLUMNS, STEPS, PLATED, START, WAVES = 176, 128, 40, 400e-9, 120e-9, 4e-9
+ROWS, COLUMNS, STEPS, PLATED, START, WAVES, SHORTEST = 176, 128, 40, 400e-9, 120e-9, 4e-9, 80e-9
 SHARES, STRENGTHS = (0.1, 0.5, 0.9, 0.97), (0.0, 0.03, 0.06)
 TRANSPORT = hp.Transport(concentration=100.0, diffusivity=5e-10, layer_thickness=0.3e-6)
-
-
-def waves(generator: torch.Generator) -> torch.Tensor:
-    """A film with waves longer than 80 nm, rms 4 nm."""
-    spectrum = torch.fft.rfft(torch.randn(COLUMNS, generator=generator, dtype=torch.float64))
-    spectrum[0] = 0
-    spectrum[13:] = 0
-    height = torch.fft.irfft(spectrum, COLUMNS)
-    return film(START + WAVES * height / height.std(), ROWS, INTERFACE.width, INTERFACE.spacing)
 
 
 def distance_to_bulk(state: State) -> float:
@@ -56,7 +48,7 @@ def deposit(share: float, strength: float, seed: int = 0) -> State:
         transport=TRANSPORT,
     )
     generator = torch.Generator().manual_seed(seed)
-    state = initial_state(waves(generator))
+    state = initial_state(waves((ROWS, COLUMNS), INTERFACE, START, WAVES, SHORTEST, generator))
     conductance = p.valence * FARADAY_CONSTANT * TRANSPORT.diffusivity * TRANSPORT.concentration
     start = share * conductance / distance_to_bulk(state) / (p.valence * FARADAY_CONSTANT)
     state = state._replace(diffusion_layer=relaxed_profile(start, TRANSPORT))
@@ -71,31 +63,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("growth-phase-diagram.png"))
     options = parser.parse_args()
-    print("| of the limiting current | anisotropy | thickness | roughness | highest tip | solid fraction | time |")
+    print(f"| of the limiting current | anisotropy {HEADING}")
     print("|---" * 7 + "|")
     figure, axes = plt.subplots(len(STRENGTHS), len(SHARES), figsize=(10, 10), sharex=True, sharey=True)
-    extent = (0, COLUMNS * INTERFACE.spacing * 1e6, 0, ROWS * INTERFACE.spacing * 1e6)
-    for row, strength in enumerate(STRENGTHS):
+    for line, strength in enumerate(STRENGTHS):
         for column, share in enumerate(SHARES):
             began = time.perf_counter()
             state = deposit(share, strength)
-            xi, spacing = state.order_parameter, INTERFACE.spacing
             print(
-                f"| {share:g} | {strength:g} | {float(thickness(xi, spacing, state.base_thickness)) * 1e9:.0f} nm "
-                f"| {float(roughness(xi, spacing)) * 1e9:.0f} nm | {float(dendrite_height(xi, spacing)) * 1e9:.0f} nm "
-                f"| {float(solid_volume_fraction(xi, spacing, state.base_thickness)):.2f} "
-                f"| {time.perf_counter() - began:.1f} s |",
-                flush=True,
+                f"| {share:g} | {strength:g} {row(state, INTERFACE.spacing, time.perf_counter() - began)}", flush=True
             )
-            panel = axes[row, column]
-            panel.imshow(1 - xi, origin="lower", cmap="gray", vmin=-0.3, vmax=1, extent=extent)
-            liquid = state.concentration.where(xi < 0.5, torch.nan)
-            panel.contour(liquid, levels=8, extent=extent, linewidths=0.6, cmap="viridis")
-            panel.set_title(f"{share:g} j_lim, δ_a = {strength:g}", fontsize=9)
-    for panel in axes[-1]:
-        panel.set_xlabel("x [µm]")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("y [µm]")
+            draw(axes[line, column], state, INTERFACE.spacing, f"{share:g} j_lim, δ_a = {strength:g}")
     figure.tight_layout()
     figure.savefig(options.output, dpi=110)
 

@@ -11,21 +11,17 @@ to 1e-2 of the excess or 0.1 Hz, or to 1e-3.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
+from recording_options import recording_and_model, surrogate_parser
 from torch import Tensor
 from turns import seconds
 
-from hmm_plating import PlatingModel, Protocol, emission, simulate_recording
+from hmm_plating import PlatingModel, emission
 from hmm_plating.emulator import EmissionSurrogate
 from hmm_plating.filter_recording import drives, observations
 from hmm_plating.inference import ParticleFilter, systematic
 from hmm_plating.instrument import Drive
-from hmm_plating.model_file import load_model_file
-from hmm_plating.recording import first_steps, read, resample
 from hmm_plating.report.table import Table
 
 PARTICLES, EVERY, DRAWS = 32, 6, 6  # of the run, and surfaces taken every so many steps
@@ -135,18 +131,11 @@ def strange(model: PlatingModel, surrogate: EmissionSurrogate) -> Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights")
-    parser.add_argument("files", nargs="*", metavar="QCMD ECHEM")
-    parser.add_argument("--air")
-    parser.add_argument("--model", default=str(Path(__file__).parents[1] / "models" / "zinc.py"))
+    parser = surrogate_parser(__doc__)
     parser.add_argument("--steps", type=int, default=140, help="filter steps of 2 s (140)")
-    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    surrogate, build = EmissionSurrogate.load(options.weights), load_model_file(options.model)
-    raw = read(*options.files, options.air) if options.files else simulate_recording(build, Protocol(), options.seed)[0]
-    recording = resample(raw, 2.0)
-    model = build(first_steps(recording))
+    surrogate = EmissionSurrogate.load(options.weights)
+    recording, model = recording_and_model(options)
     with torch.no_grad():
         fields = posterior_surfaces(model, recording, options.steps, options.seed)
     for table in (values, gradients, throughput):

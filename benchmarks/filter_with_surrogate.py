@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import arviz
 import numpy as np
 import xarray as xr
+from recording_options import recording_and_model, surrogate_parser
 
-from hmm_plating import PlatingModel, Protocol, filter_recording, simulate_recording
+from hmm_plating import PlatingModel, filter_recording
 from hmm_plating.emulator import EmissionSurrogate
 from hmm_plating.errors import InputError
 from hmm_plating.inference import concatenate
 from hmm_plating.inference.chains import chain_seed
-from hmm_plating.model_file import load_model_file
-from hmm_plating.recording import first_steps, read, resample
 from hmm_plating.report.result import solver_share
 from hmm_plating.report.score import score
 from hmm_plating.report.table import Table
@@ -68,21 +66,13 @@ def apart(one: xr.Dataset, other: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights")
-    parser.add_argument("files", nargs="*", metavar="QCMD ECHEM")
-    parser.add_argument("--air")
-    parser.add_argument("--model", default=str(Path(__file__).parents[1] / "models" / "zinc.py"))
+    parser = surrogate_parser(__doc__)
     parser.add_argument("--particles", type=int, default=32)
     parser.add_argument("--chains", type=int, default=10)
     parser.add_argument("--correct", type=float, default=0.5)
     parser.add_argument("--steps", type=int, default=0, help="only so many steps (all)")
-    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    build = load_model_file(options.model)
-    raw = read(*options.files, options.air) if options.files else simulate_recording(build, Protocol(), options.seed)[0]
-    recording = resample(raw, 2.0)
-    true = build(first_steps(recording))
+    recording, true = recording_and_model(options)
     if options.steps:
         recording = recording.isel(time=slice(0, options.steps))
     models = {"true solver": true, "surrogate": with_surrogate(true, EmissionSurrogate.load(options.weights))}

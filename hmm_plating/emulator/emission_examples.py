@@ -21,6 +21,7 @@ from torch import Tensor
 
 from hmm_plating import emission
 from hmm_plating.atomic_file import atomic_write
+from hmm_plating.emulator.emission_surrogate import penetration_depths
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte
 from hmm_plating.model import PlatingModel
@@ -31,9 +32,7 @@ STEP = 2.0  # s
 MOST_STEPS = 60  # of one plating or stripping
 KEPT = 0.25  # of the surfaces of a growth: successive ones are alike
 SIDE_BY_SIDE = 16  # growths of one chunk, which share its currents
-VISCOSITIES = (
-    1.12  # largest factor by which the viscosity is changed, up or down: electrolytes differ, and δ_n with them
-)
+VISCOSITIES = 1.12  # largest factor, up or down, by which the viscosity is changed: electrolytes differ
 TOLERANCE = 1e-3  # of the solver, relative to the excess
 
 
@@ -89,11 +88,11 @@ def solve_examples(model: PlatingModel, surfaces: Tensor, electrolyte: Electroly
         keep_gradient=True,
     )
     flat = emission.kanazawa_gordon(model.overtones, electrolyte, model.resonator)
-    depths = [electrolyte.penetration_depth(model.resonator.angular_frequency(n)) / spacing for n in model.overtones]
+    depths = penetration_depths(model.overtones, electrolyte, model.resonator) / spacing
     gradient = torch.view_as_real(solution.gradient / flat[:, None, None]).movedim(-1, 2) * surfaces.shape[-1]
     return Examples(
         surfaces.float(),
-        torch.tensor(depths, dtype=torch.float32).expand(len(surfaces), -1).clone(),
+        depths.float().expand(len(surfaces), -1).clone(),
         (solution.load / flat - 1).to(torch.complex64),
         gradient.half(),
     )

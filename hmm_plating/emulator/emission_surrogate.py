@@ -176,7 +176,7 @@ class EmissionSurrogate:
                 f"the emission network was trained on boxes of {' × '.join(map(str, trained))} cells (rows × columns), "
                 f"not of {' × '.join(map(str, cells))}: use that grid, or train one for this with hmm-plating train"
             )
-        self.card.check_range(DEPTH, _penetration_depth(overtones, electrolyte, resonator))
+        self.card.check_range(DEPTH, penetration_depths(overtones, electrolyte, resonator))
 
     def guess(
         self,
@@ -194,7 +194,7 @@ class EmissionSurrogate:
         if not fraction.requires_grad and len(fraction):  # rows without metal add nothing to the value
             occupied = torch.arange(1, rows + 1)[fraction.amax((0, 2)) > 0]
             fraction = fraction[:, : int(occupied[-1]) if len(occupied) else 1]
-        depth = _penetration_depth(overtones, electrolyte, resonator)
+        depth = penetration_depths(overtones, electrolyte, resonator)
         basis = chebyshev(depth, self.card.ranges[DEPTH])
         own = fraction.to(self.networks[0].embedding.dtype)
         coefficients = torch.stack([network(own) for network in self.networks]).double()
@@ -247,10 +247,10 @@ def disagreement(coefficients: Tensor, basis: Tensor) -> Tensor:
     return values.var(0).sum(1).amax(-1).sqrt()
 
 
-def _penetration_depth(overtones: Overtones, electrolyte: Electrolyte, resonator: Resonator) -> Tensor:
+def penetration_depths(overtones: Overtones, electrolyte: Electrolyte, resonator: Resonator) -> Tensor:
     """δ_n [m], (overtone,)."""
-    omega = angular_frequencies(overtones, resonator)
-    return torch.sqrt(2 * electrolyte.viscosity / (electrolyte.density * omega))
+    omegas = angular_frequencies(overtones, resonator).tolist()
+    return torch.tensor([electrolyte.penetration_depth(omega) for omega in omegas], dtype=torch.float64)
 
 
 class _Stored(nn.Module):

@@ -7,7 +7,6 @@ squared relative error of the gradient of a random combination of these (Sobolev
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -15,12 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from hmm_plating.atomic_file import atomic_write
 from hmm_plating.emulator.emission_examples import VISCOSITIES, Examples, chunk, joined
 from hmm_plating.emulator.emission_surrogate import (
     DEPTH,
@@ -29,10 +25,14 @@ from hmm_plating.emulator.emission_surrogate import (
     chebyshev,
     corrected_excess,
     disagreement,
+    penetration_depths,
 )
+from hmm_plating.emulator.network_state import entries_of, take_up
 from hmm_plating.emulator.trust import Trust
 from hmm_plating.emulator.weights import ModelCard
 from hmm_plating.errors import InputError, require_integer
+from hmm_plating.inference.fingerprint import fingerprint
+from hmm_plating.inference.state_file import save_state, saved_state
 from hmm_plating.model import PlatingModel
 
 Told = Callable[[int, int, float], None]  # epochs done, their number, error of the last [1]
@@ -114,7 +114,7 @@ def train_emission(
     held_out, examples = joined(chunks[: settings.held_out]), joined(chunks[settings.held_out :])
     limits = _depth_limits(model)
     trained = [
-        train_network(examples, limits, settings, number, folder / f"network-{number}.safetensors", told)
+        train_network(examples, limits, settings, number, folder / f"network-{number}.npz", told)
         for number in range(settings.networks)
     ]
     networks, log = tuple(network for network, _ in trained), [row for _, rows in trained for row in rows]
@@ -166,7 +166,12 @@ def train_network(
     batches = count // settings.batch
     plan = {**vars(settings), "surfaces": count}
     del plan["networks"]
-    log = _resume(path, plan, network, optimiser, generator)
+    identity, log = fingerprint(plan), list[Epoch]()
+    saved = saved_state(path, identity, True, "is of a training with other settings: take another folder, or delete it")
+    if saved is not None:
+        take_up(saved, network, optimiser)
+        generator.set_state(saved["generator"])
+        log = [Epoch(int(number), int(epoch), *found) for number, epoch, *found in saved["log"].tolist()]
     for epoch in range(len(log), settings.epochs):
         order = torch.randperm(count, generator=generator)
         value_loss = gradient_loss = 0.0
@@ -182,7 +187,8 @@ def train_network(
             value_loss += float(of_value.detach()) / batches
             gradient_loss += float(of_gradient.detach()) / batches
         log.append(Epoch(number + 1, epoch + 1, math.sqrt(value_loss), math.sqrt(gradient_loss)))
-        _keep(path, plan, log, network, optimiser, generator)
+        state = {"generator": generator.get_state(), "log": torch.tensor(log, dtype=torch.float64)}
+        save_state(path, identity, entries_of(network, optimiser) | state)
         told(number * settings.epochs + epoch + 1, settings.networks * settings.epochs, log[-1].error)
     return network.requires_grad_(False), log
 
@@ -231,11 +237,8 @@ def _measurable(examples: Examples) -> Examples:
 
 def _depth_limits(model: PlatingModel) -> tuple[float, float]:
     """Smallest and largest δ_n of the examples, in cells."""
-    depths = [
-        model.electrolyte.penetration_depth(model.resonator.angular_frequency(n)) / model.surface_load.spacing
-        for n in model.overtones
-    ]
-    return min(depths) / math.sqrt(VISCOSITIES), max(depths) * math.sqrt(VISCOSITIES)
+    depths = penetration_depths(model.overtones, model.electrolyte, model.resonator) / model.surface_load.spacing
+    return float(depths.min()) / math.sqrt(VISCOSITIES), float(depths.max()) * math.sqrt(VISCOSITIES)
 
 
 def _predict(
@@ -257,52 +260,3 @@ def _rate(done: float) -> float:
     if done < WARM_UP:
         return 0.04 + 0.96 * done / WARM_UP
     return 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
-
-
-def _keep(
-    path: Path,
-    plan: dict,
-    log: list[Epoch],
-    network: CorrectionNetwork,
-    optimiser: torch.optim.Adam,
-    generator: torch.Generator,
-) -> None:
-    """Write all that the next epoch depends on."""
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
-    tensors["generator"] = generator.get_state()
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(
-            safetensors.torch.save(
-                {name: value.detach().contiguous().clone() for name, value in tensors.items()},
-                {"plan": repr(plan), "log": json.dumps(log)},
-            )
-        )
-
-
-def _resume(
-    path: Path, plan: dict, network: CorrectionNetwork, optimiser: torch.optim.Adam, generator: torch.Generator
-) -> list[Epoch]:
-    """Take up what `_keep` wrote; returns the epochs that are done, none where nothing is kept."""
-    if not path.exists():
-        return []
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path} is damaged ({error}): delete it") from error
-    if metadata.get("plan") != repr(plan):
-        raise InputError(f"{path} is of a training with other settings: take another folder, or delete it")
-    network.load_state_dict(
-        {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    )
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, entry = name.split(".")
-            state.setdefault(int(index), {})[entry] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    generator.set_state(tensors["generator"])
-    return [Epoch(*row) for row in json.loads(metadata["log"])]

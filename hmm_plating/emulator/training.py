@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hmm_plating.emulator.features import redistanced
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
+from hmm_plating.emulator.network_state import entries_of, take_up
 from hmm_plating.emulator.trajectories import (
     Source,
     Trajectories,
@@ -27,7 +28,7 @@ from hmm_plating.emulator.trajectories import (
 )
 from hmm_plating.emulator.transition_emulator import Move, move
 from hmm_plating.emulator.variational_loss import incremental_potential
-from hmm_plating.errors import InputError
+from hmm_plating.errors import InputError, require_integer
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.state_file import save_state, saved_state
 from hmm_plating.transition.coefficients import Coefficients, each_tensor
@@ -68,8 +69,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("rounds", "particles", "horizon", "reach", "pool"):
             value = getattr(self, name)
-            if not ((name == "pool" and value is None) or (isinstance(value, int) and value >= 1)):
-                raise InputError(f"Settings.{name} must be a whole number of at least 1, got {value!r}")
+            if not (name == "pool" and value is None):
+                require_integer(f"Settings.{name}", value, 1)
         weights = (self.data, self.variational)
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
             raise InputError(f"Settings.data and .variational must be weights ≥ 0, one of them above 0, got {weights}")
@@ -126,7 +127,8 @@ def train(
     log: list[Round] = []
     saved = saved_state(checkpoint, identity, resume)
     if saved is not None:
-        log = _restored(saved, network, optimiser)
+        take_up(saved, network, optimiser)
+        log = [Round(data, potential, int(horizon)) for data, potential, horizon in saved["log"].tolist()]
     pool: dict[int, Trajectories] = {}
     last = time.monotonic()
     for round_ in range(len(log), settings.rounds):
@@ -149,7 +151,8 @@ def train(
             progress(round_ + 1, settings.rounds, log[-1])
         done = round_ + 1 == settings.rounds
         if checkpoint is not None and (done or time.monotonic() - last > checkpoint_interval):
-            save_state(checkpoint, identity, _entries(network, optimiser, log))
+            entries = entries_of(network, optimiser) | {"log": torch.tensor(log, dtype=torch.float64)}
+            save_state(checkpoint, identity, entries)
             last = time.monotonic()
     return log
 
@@ -235,23 +238,3 @@ def _learning_rate(settings: Settings, round_: int) -> float:
 def _seed(seed: int, batch: int) -> int:
     """Of a batch of trajectories: those of nearby seeds do not overlap."""
     return int(torch.randint(2**62, (batch + 1,), generator=torch.Generator().manual_seed(seed))[batch])
-
-
-def _entries(network: nn.Module, optimiser: torch.optim.Optimizer, log: list[Round]) -> dict[str, Any]:
-    """What a checkpoint keeps."""
-    state = {
-        str(index): {name: torch.as_tensor(value) for name, value in entry.items()}
-        for index, entry in optimiser.state_dict()["state"].items()
-    }
-    return {
-        "network": dict(network.state_dict()),
-        "optimiser": state,
-        "log": torch.tensor(log, dtype=torch.float64),
-    }
-
-
-def _restored(saved: Mapping[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer) -> list[Round]:
-    network.load_state_dict(saved["network"])
-    state = {int(index): dict(entry) for index, entry in saved["optimiser"].items()}
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    return [Round(data, potential, int(horizon)) for data, potential, horizon in saved["log"].tolist()]

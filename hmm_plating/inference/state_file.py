@@ -17,18 +17,22 @@ from hmm_plating.atomic_file import check_folder
 from hmm_plating.errors import InputError
 from hmm_plating.inference.checkpoint import occupied, read_arrays, require_place, write_arrays
 
+MISMATCH = "is the checkpoint of another model, prior, series, setting or seed: remove it, or choose another file"
+
 
 def save_state(path: str | os.PathLike[str], identity: str, entries: Mapping[str, Any]) -> None:
     """Write tensors and numbers, in mappings of any depth; `identity` is the fingerprint of the computation."""
     write_arrays(path, {"identity": np.array(identity), **_flat(entries, "entry")})
 
 
-def saved_state(path: str | os.PathLike[str] | None, identity: str, resume: bool) -> dict[str, Any] | None:
+def saved_state(
+    path: str | os.PathLike[str] | None, identity: str, resume: bool, mismatch: str = MISMATCH
+) -> dict[str, Any] | None:
     """What `save_state` wrote, mappings of tensors, numbers as tensors without dimensions; None where there is no file.
 
     Raises:
         InputError: `resume` without a path; there is a file and `resume` is false; it is damaged, or of a computation
-            with another identity.
+            with another identity, of which `mismatch` tells.
     """
     require_place(path, resume)
     if path is None:
@@ -40,10 +44,7 @@ def saved_state(path: str | os.PathLike[str] | None, identity: str, resume: bool
         raise occupied(path)
     arrays = read_arrays(path)
     if str(arrays.pop("identity", "")) != identity:
-        raise InputError(
-            f"{os.fspath(path)} is the checkpoint of another model, prior, series, setting or seed: remove it, or "
-            "choose another file"
-        )
+        raise InputError(f"{os.fspath(path)} {mismatch}")
     entries: dict[str, Any] = {}
     for key, array in arrays.items():
         *above, name = map(unquote, key.split("/")[1:])

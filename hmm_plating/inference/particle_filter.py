@@ -155,7 +155,7 @@ class ParticleFilter:
                 invalid_particles=stepped.invalid,
                 log_weights=weights,
                 log_likelihood=weights + (increment + math.log(count)),
-                posterior=self._posterior(particles, new.log_weights, chosen, where),
+                posterior=self._posterior(particles, new.log_weights, draws, where),
                 predictive=self._predictive(stepped),
                 observed=self._observed(weighting),
                 observed_sites=tuple(site["name"] for site in weighting.observed),
@@ -277,14 +277,17 @@ class ParticleFilter:
         return _Stepped(weighting, log_weights, weighting.particles, new, ancestors, 1, invalid)
 
     def _posterior(
-        self, particles: dict[str, Tensor], log_weights: Tensor, chosen: dict[str, Tensor] | None, where: str
+        self, particles: dict[str, Tensor], log_weights: Tensor, chosen: Tensor | None, where: str
     ) -> dict[str, Tensor]:
+        """What is recorded of equally weighted particles, those `chosen` where as many are wanted."""
         draws = self.particles if self.posterior_draws is None else self.posterior_draws
         if draws == 0:
             return {}
         if chosen is None or draws != self.particles:
-            chosen = take(particles, self.resampling(log_weights, draws))
-        return self._report(chosen, draws, where)
+            chosen = self.resampling(log_weights, draws)
+        if draws < len(log_weights):
+            return self._report(take(particles, chosen), where)
+        return take(self._report(particles, where), chosen)  # a report is smaller than the state
 
     def _predictive(self, stepped: _Stepped) -> dict[str, Tensor]:
         if self.predictive_draws == 0:
@@ -293,14 +296,14 @@ class ParticleFilter:
         after = reweigh(before, weighting.log_increment).log_weights
         return self._named(withheld(after, weighting, predictive(before, weighting, self.predictive_draws)))
 
-    def _report(self, equally_weighted: dict[str, Tensor], draws: int, where: str) -> dict[str, Tensor]:
+    def _report(self, particles: dict[str, Tensor], where: str) -> dict[str, Tensor]:
         if not hasattr(self.model, "report"):
-            return equally_weighted
-        reported = self.model.report(equally_weighted)
+            return particles
+        reported, count = self.model.report(particles), len(next(iter(particles.values())))
         for name, value in reported.items():
-            if value.dim() == 0 or len(value) != draws:
+            if value.dim() == 0 or len(value) != count:
                 raise InputError(
-                    f"{where}: report gives {name!r} of shape {tuple(value.shape)}; {draws} draws must lead"
+                    f"{where}: report gives {name!r} of shape {tuple(value.shape)}; {count} draws must lead"
                 )
         return reported
 

@@ -13,6 +13,8 @@ from hmm_plating.inference.program import allowed, has_value
 from hmm_plating.inference.resampling import systematic
 from hmm_plating.inference.weighting import Weighting
 
+DRAWN_AT_ONCE = 2**18  # numbers
+
 
 def predictive(log_weights: Tensor, weighting: Weighting, draws: int) -> dict[str, Tensor]:
     """Draws of each observed site from the mixture of the particles' distributions, before the observation counts.
@@ -86,13 +88,14 @@ def failure(log_weights: Tensor, weighting: Weighting, where: str) -> InputError
 def _draw(distribution: Any, chosen: Tensor) -> Tensor:
     """A draw from the distribution of each chosen particle (indices ascending): every round draws once for all."""
     repetition = torch.arange(len(chosen)) - torch.searchsorted(chosen, chosen)
-    draws = torch.empty(0)
-    for number in range(int(repetition.max()) + 1):
-        members = repetition == number
-        sample = distribution.sample()
-        if number == 0:
-            draws = sample.new_empty(len(chosen), *sample.shape[1:])
-        draws[members] = sample[chosen[members]]
+    count = max(1, distribution.shape().numel())
+    parts = []
+    for rounds in torch.arange(int(repetition.max()) + 1).split(max(1, DRAWN_AT_ONCE // count)):
+        members = (repetition >= rounds[0]) & (repetition <= rounds[-1])
+        parts.append((members, distribution.sample((len(rounds),))[repetition[members] - rounds[0], chosen[members]]))
+    draws = parts[0][1].new_empty(len(chosen), *parts[0][1].shape[1:])
+    for members, drawn in parts:
+        draws[members] = drawn
     return draws
 
 

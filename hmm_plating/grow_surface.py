@@ -35,6 +35,7 @@ DESCRIPTIONS = {
     "deferred_charge": ("C m-2", "charge not yet turned into metal; negative: of nuclei, still to flow"),
     "surface_concentration": ("1", "of the cation at the surface, relative to the bulk"),
     "nucleation_density": ("m-2", "parameter: nuclei per area"),
+    "nucleation_regularity": ("1", "parameter: evenness of the nuclei's distances, 1 where they are independent"),
     "nucleus_radius": ("m", "parameter: median radius of the nuclei"),
     "nucleus_radius_spread": ("1", "parameter: standard deviation of the logarithm of the radii"),
     "wetting_charge": ("C m-2", "parameter: charge of the wetting layer"),

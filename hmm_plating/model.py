@@ -34,6 +34,7 @@ CANDIDATE_NUCLEI = {2: 64, 3: 4096}  # sites drawn per nucleation, by dimension;
 
 DEFAULT_PARAMETERS: Mapping[str, float | None] = {  # None: the metal's own
     "nucleation_density": 1 / 250e-9**2,
+    "nucleation_regularity": 1.0,
     "nucleus_radius": 20e-9,
     "nucleus_radius_spread": 0.2,
     "wetting_charge": 0.0,
@@ -58,8 +59,9 @@ class PlatingModel:
         metal, electrolyte, resonator: materials.
         overtones: odd orders n.
         grid: of the phase field.
-        parameters: priors of nucleation_density [1/m²], nucleus_radius [m] and nucleus_radius_spread (of the
-            log-normal radii), wetting_charge [C/m²] (of the layer, by underpotential deposition or alloying, that
+        parameters: priors of nucleation_density [1/m²], nucleation_regularity (Weibull shape of the nuclei's
+            distances: 1 Poisson, larger more even), nucleus_radius [m] and nucleus_radius_spread (of the log-normal
+            radii), wetting_charge [C/m²] (of the layer, by underpotential deposition or alloying, that
             covers a bare crystal before nuclei form; part of the side charge), current_efficiency,
             exchange_current_density [A/m²], anisotropy_strength and noise_amplitude; a number fixes a parameter.
             Missing ones take the metal's value or their default.
@@ -274,6 +276,7 @@ class PlatingModel:
                 grid.interface_width,
                 grid.spacing,
                 across,
+                self.parameter(state, "nucleation_regularity"),
             )
             placed = nuclei * nucleating[(..., *(None,) * grid.dimensions)]
             surface = transition.add_metal(surface, placed, parameters)

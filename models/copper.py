@@ -59,9 +59,7 @@ INSTRUMENT = hp.InstrumentResponse(
     terms=(
         hp.LinearTerm("sensitivity", "frequency", 0.1, 4e5, lambda surface, drive: surface.frequency, 1.0, smooth=0.03),
         # one box stands for the many that the crystal feels, see zinc.py
-        hp.LinearTerm(
-            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=150
-        ),
+        hp.LinearTerm("box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True),
         # the wetting layer is copper too, other side charge leaves nothing: 0 to 1 of copper's mass per charge
         hp.LinearTerm("side layer", "frequency", 0.3, 4e5, lambda surface, drive: surface.side_layer, mean=0.7),
         hp.LinearTerm("current", "frequency", 1.0, 1e5, lambda surface, drive: drive.lagged_current[0]),

@@ -59,9 +59,7 @@ INSTRUMENT = hp.InstrumentResponse(
     terms=(
         hp.LinearTerm("sensitivity", "frequency", 0.3, 4e5, lambda surface, drive: surface.frequency, 1.0, smooth=0.03),
         # one box stands for the many that the crystal feels, see zinc.py
-        hp.LinearTerm(
-            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=150
-        ),
+        hp.LinearTerm("box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True),
         # interphase: 20 to 80 g per mole of electrons (Li2CO3 37, alkyl carbonates 80), lithium 7
         hp.LinearTerm("side layer", "frequency", 2.5, 4e5, lambda surface, drive: surface.side_layer, mean=6.0),
         hp.LinearTerm("fast current", "frequency", 3.0, 1e5, lambda surface, drive: drive.lagged_current[0]),

@@ -24,6 +24,7 @@ TRANSPORT = hp.Transport(
 SURFACE = {
     # islands 100 to 600 nm apart carry enough electrolyte along to explain Δf and ΔD of such films
     "nucleation_density": hp.Wandering(dist.LogNormal(math.log(1 / 240e-9**2), 0.8), correlation_time=300.0),
+    "nucleation_regularity": 6.0,  # a growing island keeps others away: distances vary by 0.19 of their mean
     "nucleus_radius": 9e-9,  # as small as the grid resolves
     "nucleus_radius_spread": 0.1,
     # Δf follows Sauerbrey's law for the first 2 to 3 s of plating at 1 mA/cm², then falls twice as fast
@@ -56,9 +57,7 @@ INSTRUMENT = hp.InstrumentResponse(
             "dispersion", "frequency", 0.1, 2e4, lambda surface, drive: surface.frequency, common=0.0, smooth=1.0
         ),
         # one box stands for the many that the crystal feels: what its surface changes by is right within some percent
-        hp.LinearTerm(
-            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=150
-        ),
+        hp.LinearTerm("box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True),
         # more mass than the islands and the liquid between them: about 0.8 Hz per C/m² on two recordings' platings
         hp.LinearTerm("charge", "frequency", 0.4, 4e5, lambda surface, drive: drive.charge_density, mean=0.8),
         # what a cycle leaves behind in proportion to all charge, or takes along as gas

@@ -31,7 +31,7 @@ from hmm_plating.morphology.random_surface import (
     nucleated_surface,
 )
 from hmm_plating.morphology.summary import SurfaceDescriptors, describe_surface
-from hmm_plating.morphology.surfaces import film, nuclei, poisson_sites
+from hmm_plating.morphology.surfaces import film, nucleation_sites, nuclei
 
 __all__ = [
     "NeuralField",
@@ -52,8 +52,8 @@ __all__ = [
     "maximum_peak_height",
     "neural_surface",
     "nucleated_surface",
+    "nucleation_sites",
     "nuclei",
-    "poisson_sites",
     "porosity",
     "root_mean_square_height",
     "roughness",

@@ -24,7 +24,7 @@ from hmm_plating.morphology.surfaces import film, nuclei
 Parameter = dist.TorchDistribution | Tensor | float
 
 _GAUSSIAN_DEFAULTS = {"hurst_exponent": 1.0}
-_NUCLEI_DEFAULTS = {"nucleus_radius_spread": 0.2}
+_NUCLEI_DEFAULTS = {"nucleation_regularity": 1.0, "nucleus_radius_spread": 0.2}
 
 _IMAGES = 2  # of the period on each side: for L up to half a period, what lies beyond bends no spectrum
 _FLOOR = 1e-12  # of the spectrum, relative: the square root of less is rounding
@@ -129,16 +129,16 @@ def nucleated_surface(
 ) -> Tensor:
     """Pyro program: order parameter ξ of hemispherical nuclei (`nuclei`) on a bare crystal.
 
-    Sites: those of `nucleation_density` [1/m², of a section the square of its nuclei per width], `nucleus_radius` [m]
-    and `nucleus_radius_spread` (default 0.2) that are given as distributions, and the noise `nucleus_position`,
-    `nucleus_size` and, in three dimensions, `nucleus_across`: `candidates` each.
+    Sites: those of `nucleation_density` [1/m², of a section the square of its nuclei per width],
+    `nucleation_regularity` (default 1, Poisson), `nucleus_radius` [m] and `nucleus_radius_spread` (default 0.2) that
+    are given as distributions, and the noise `nucleus_position`, `nucleus_size` and, in three dimensions,
+    `nucleus_across`: `candidates` each.
 
     Raises:
         InputError: unknown or missing parameters, and as `nuclei`.
     """
-    values = _sample_parameters(
-        parameters, ("nucleation_density", "nucleus_radius", "nucleus_radius_spread"), _NUCLEI_DEFAULTS
-    )
+    names = ("nucleation_density", "nucleation_regularity", "nucleus_radius", "nucleus_radius_spread")
+    values = _sample_parameters(parameters, names, _NUCLEI_DEFAULTS)
     unit = dist.Uniform(torch.tensor(0.0, dtype=torch.float64), 1.0).expand([candidates]).to_event(1)
     position = pyro.sample("nucleus_position", unit)
     across = pyro.sample("nucleus_across", unit) if len(shape) == 3 else None
@@ -154,6 +154,7 @@ def nucleated_surface(
         interface_width,
         spacing,
         across,
+        values["nucleation_regularity"],
     )
 
 

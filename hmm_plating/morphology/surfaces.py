@@ -40,22 +40,37 @@ def film(height: Tensor, rows: int, interface_width: float, spacing: float, dime
     return torch.sigmoid(4 * distance / interface_width)
 
 
-def poisson_sites(uniform: Tensor, density: Tensor | float, length: float) -> Tensor:
-    """Positions of a homogeneous Poisson process on [0, length), in increasing order (..., candidate).
+def nucleation_sites(
+    uniform: Tensor, density: Tensor | float, length: float, regularity: Tensor | float = 1.0
+) -> Tensor:
+    """Positions of a stationary renewal process on [0, length), in increasing order (..., candidate).
 
-    Successive gaps are exponential, −ln(u)/density; candidates beyond the length are absent and marked by inf. Where
-    all are, the first is folded back: a section without a nucleus could not pass the current that its neighbours do.
+    Successive gaps follow Weibull's distribution of shape k, (−ln u)^(1/k)/Γ(1 + 1/k)/density: exponential for k = 1, a
+    Poisson process; the more even the larger k, as around each nucleus a zone of lower overpotential and concentration
+    excludes others (Milchev, Electrocrystallization, Kluwer 2002). The first has the mean wait (1 + c²)/2 of a process
+    that began long ago, with c the gaps' coefficient of variation (Cox, Renewal Theory, Methuen 1962): as many lie in
+    the length on average whatever k is. Candidates beyond the length are absent and marked by inf. Where all are, the
+    first is folded back: a section without a nucleus could not pass the current that its neighbours do.
 
     Args:
         uniform: in (0, 1] (..., candidate), one per candidate site.
         density: nuclei per length [1/m], a number or (...,).
         length: [m].
+        regularity: k ≥ 1, a number or (...,).
 
     Raises:
-        InputError: even the last candidate lies inside: more are needed.
+        InputError: even the last candidate lies inside: more are needed; or k < 1.
     """
-    rate = torch.as_tensor(density, dtype=uniform.dtype, device=uniform.device)[..., None]
-    position = torch.cumsum(-torch.log(uniform), -1) / rate
+    rate, shape = (
+        torch.as_tensor(value, dtype=uniform.dtype, device=uniform.device)[..., None] for value in (density, regularity)
+    )
+    if not bool((shape >= 1).all()):
+        raise InputError(f"the regularity of nucleation must be at least 1 (Poisson), got {float(shape.min()):g}")
+    log_mean = torch.lgamma(1 + 1 / shape)
+    square = torch.expm1(torch.lgamma(1 + 2 / shape) - 2 * log_mean)  # c²
+    gaps = (-torch.log(uniform)) ** (1 / shape) / log_mean.exp()
+    wait = gaps[..., :1] * uniform[..., -1:] ** ((1 - square) / (1 + square))  # u^a has the mean 1/(1 + a)
+    position = torch.cumsum(torch.cat([wait, gaps[..., 1:]], -1), -1) / rate
     if bool((position[..., -1] < length).any()):
         raise InputError(
             f"{uniform.shape[-1]} candidate sites are too few for a mean of {float((rate * length).max()):.3g} nuclei; "
@@ -76,14 +91,15 @@ def nuclei(
     interface_width: float,
     spacing: float,
     across: Tensor | None = None,
+    regularity: Tensor | float = 1.0,
 ) -> Tensor:
-    """Hemispherical caps on the crystal: a Poisson number of them, uniform positions, log-normal radii.
+    """Hemispherical caps on the crystal: a random number of them, at random positions, with log-normal radii.
 
     In a section, ξ (..., y, x), sites follow each other along x; in a box, ξ (..., z, y, x), along z, each with a
     uniform x.
 
     Args:
-        uniform: in (0, 1] (..., candidate), for the positions (`poisson_sites`).
+        uniform: in (0, 1] (..., candidate), for the positions (`nucleation_sites`).
         normal: standard normal (..., candidate), for the radii.
         density: nuclei per width of the section [1/m] or, in three dimensions, per area of crystal [1/m²]; a number or
             (...,).
@@ -93,9 +109,11 @@ def nuclei(
         interface_width: ℓ [m]. Radii below ℓ/2, which the interface cannot resolve, are raised to it.
         spacing: of the grid [m].
         across: in [0, 1] (..., candidate), for x in three dimensions.
+        regularity: of the sites' distances along their axis, 1 for a Poisson process; a number or (...,).
 
     Raises:
-        InputError: a median radius under ℓ/2, too few candidates, or `across` for a section or missing for a box.
+        InputError: a regularity below 1, a median radius under ℓ/2, too few candidates, or `across` for a section or
+            missing for a box.
     """
     if len(shape) != 2 + (across is not None):
         raise InputError(f"nuclei in a box of {shape} cells: `across` places them in three dimensions, and only there")
@@ -111,9 +129,9 @@ def nuclei(
     centres = [(torch.arange(cells, dtype=uniform.dtype, device=uniform.device) + 0.5) * spacing for cells in shape]
     width = shape[-1] * spacing
     if across is None:
-        position, sides = poisson_sites(uniform, density, width), []
+        position, sides = nucleation_sites(uniform, density, width, regularity), []
     else:
-        position, sides = poisson_sites(uniform, density * width, shape[0] * spacing), [width * across]
+        position, sides = nucleation_sites(uniform, density * width, shape[0] * spacing, regularity), [width * across]
     radius = (median * torch.exp(deviation * normal)).clamp(min=smallest)
     order_parameter = torch.zeros(uniform.shape[:-1] + tuple(shape), dtype=uniform.dtype, device=uniform.device)
     for candidate in range(uniform.shape[-1]):  # one at a time: the fields of all candidates need not fit in memory

@@ -1,12 +1,13 @@
-"""Nucleation as a Poisson process of log-normal caps."""
+"""Nucleation: sites as a renewal process, log-normal caps."""
 
 import math
 
 import pytest
+import scipy.stats
 import torch
 
 from hmm_plating.errors import InputError
-from hmm_plating.morphology import nuclei, poisson_sites, surface_height, thickness
+from hmm_plating.morphology import nucleation_sites, nuclei, surface_height, thickness
 
 WIDTH, SPACING = 16e-9, 4e-9
 
@@ -18,7 +19,7 @@ def test_sites_are_a_poisson_process():
     """
     generator = torch.Generator().manual_seed(0)
     uniform = 1 - torch.rand(20000, 24, generator=generator, dtype=torch.float64)
-    position = poisson_sites(uniform, torch.tensor(1e7), 5e-7)
+    position = nucleation_sites(uniform, torch.tensor(1e7), 5e-7)
     number = torch.isfinite(position).sum(-1).double()
     assert float(number.mean()) == pytest.approx(5 + math.exp(-5), abs=4 * (5 / 20000) ** 0.5)
     assert float(number.var()) == pytest.approx(5, rel=0.05)
@@ -29,11 +30,29 @@ def test_sites_are_a_poisson_process():
 
 def test_sites_follow_the_density_of_each_particle():
     uniform = torch.full((2, 3), 0.5, dtype=torch.float64)
-    position = poisson_sites(uniform, torch.tensor([1e6, 1e8]), 1e-9)
+    position = nucleation_sites(uniform, torch.tensor([1e6, 1e8]), 1e-9)
     assert torch.isinf(position[:, 1:]).all()
     assert ((position[:, 0] >= 0) & (position[:, 0] < 1e-9)).all()
     with pytest.raises(InputError, match="candidate sites are too few"):
-        poisson_sites(uniform, torch.tensor([1e6, 1e8]), 1e-6)
+        nucleation_sites(uniform, torch.tensor([1e6, 1e8]), 1e-6)
+
+
+@pytest.mark.parametrize("regularity", [1.0, 1.5, 6.0, 30.0])
+def test_as_many_sites_whatever_their_regularity(regularity):
+    """Density × length on average, and Weibull's moments of the gaps (scipy), in a stationary renewal process."""
+    uniform = 1 - torch.rand(20_000, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    position = nucleation_sites(uniform, 1e7, 2.02e-6, regularity)
+    number = torch.isfinite(position).sum(-1).double()
+    assert float(number.mean()) == pytest.approx(20.2, abs=4 * float(number.std()) / 20_000**0.5 + 0.01)
+    gaps = position[:, 3] - position[:, 2]  # both lie in the length but for one in a million
+    gaps, law = gaps[torch.isfinite(gaps)], scipy.stats.weibull_min(regularity)
+    assert float(gaps.mean()) == pytest.approx(1e-7, rel=0.03)
+    assert float(gaps.std() / gaps.mean()) == pytest.approx(law.std() / law.mean(), rel=0.05)
+
+
+def test_sites_more_random_than_a_poisson_process_are_refused():
+    with pytest.raises(InputError, match="regularity of nucleation must be at least 1"):
+        nucleation_sites(torch.full((3,), 0.5, dtype=torch.float64), 1e6, 1e-9, 0.5)
 
 
 def test_caps_have_their_log_normal_radii():
@@ -82,7 +101,7 @@ def test_caps_in_three_dimensions():
     """A Poisson number per area, uniform in z and x, periodic in both; a cap of radius R holds 2πR³/3."""
     generator = torch.Generator().manual_seed(0)
     uniform, across = (1 - torch.rand(4000, 24, generator=generator, dtype=torch.float64) for _ in range(2))
-    site = poisson_sites(uniform, 25e12 * 400e-9, 500e-9)
+    site = nucleation_sites(uniform, 25e12 * 400e-9, 500e-9)
     assert float(torch.isfinite(site).sum(-1).double().mean()) == pytest.approx(5, abs=4 * (5 / 4000) ** 0.5 + 0.01)
     radius, shape = 40e-9, (24, 16, 30)
     first = torch.exp(-torch.tensor([0.1, 9.0], dtype=torch.float64))  # z at 0.1 mean gaps

@@ -10,7 +10,7 @@ import torch
 from static_problems import FLAT, OVERTONES, ROUGH, flat_film, flat_response, number
 
 from hmm_plating.errors import InputError
-from hmm_plating.morphology import poisson_sites
+from hmm_plating.morphology import nucleation_sites
 from hmm_plating.report import Sensitivity, sensitivity
 from hmm_plating.report.figures import sensitivity_figure
 
@@ -96,7 +96,7 @@ def test_a_density_is_seen_though_nuclei_appear_at_once():
 
     def film_by_number(parameters):
         uniform = pyro.sample("nucleus_position", dist.Uniform(number(1e-12), 1.0).expand([30]).to_event(1))
-        found = torch.isfinite(poisson_sites(uniform, parameters["nucleation_density"], length)).sum(-1)
+        found = torch.isfinite(nucleation_sites(uniform, parameters["nucleation_density"], length)).sum(-1)
         return flat_film({"mean_height": 20e-9 + 2e-9 * found + 0 * parameters["nucleation_density"]})
 
     prior = {"nucleation_density": dist.Normal(number(6 / length), deviation)}

@@ -81,9 +81,10 @@ if __name__ == "__main__":
     from hmm_plating.model_file import load_model_file
     from hmm_plating.recording import first_steps, read, resample, write
 
+    kills, seed = (int(sys.argv[i]) if len(sys.argv) > i else (20, 1)[i - 1] for i in (1, 2))
     model = Path(__file__).parent / "small_model.py"
     build = load_model_file(model)
-    simulated, _ = simulate_recording(build, dataclasses.replace(PROTOCOL, cycles=4), seed=1)
+    simulated, _ = simulate_recording(build, dataclasses.replace(PROTOCOL, cycles=max(4, kills // 2)), seed=1)
     with tempfile.TemporaryDirectory() as name:
         files = write(simulated, name)
         assert files.electrochemistry is not None
@@ -92,8 +93,8 @@ if __name__ == "__main__":
             model,
             Path(name),
             ["--particles", "4", "--chains", "2", "--first-part", "12", "--checkpoint-interval", "3"],
-            kills=int(sys.argv[1]) if len(sys.argv) > 1 else 20,
-            seed=int(sys.argv[2]) if len(sys.argv) > 2 else 1,
+            kills,
+            seed,
         )
         growing = Path(name) / "growing"
         steps = resample(read(growing / "qcm.txt", growing / "cell.txt", first_part=12.0))

@@ -13,6 +13,7 @@ from hmm_plating.emulator import EmissionSurrogate, EmulatedStep, load_weights
 MODEL = str(Path(__file__).parent / "small_model.py")
 
 
+@pytest.mark.slow
 def test_weights_that_stand_in_for_the_step(run: Callable[..., Outcome], tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     words = ["train", "transition", "--model", MODEL, "--rounds", "2", "--seed", "3", "--output", str(weights)]

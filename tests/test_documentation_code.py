@@ -70,7 +70,10 @@ def test_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> No
     elif program == "make":
         assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     else:
-        script = (ROOT / words[0]).read_text()
+        path = ROOT / words[0]
+        script = path.read_text()
+        helpers = [other for other in path.parent.glob("*.py") if f"\nfrom {other.stem} import" in script]
+        script += "".join(other.read_text() for other in helpers)
         for option in (word.split("=")[0] for word in words[1:] if word.startswith("--")):
             assert f'"{option}"' in script, option
 

@@ -92,6 +92,7 @@ def test_steps_one_by_one_are_the_whole(
     np.testing.assert_allclose(thickness, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_with_a_surrogate_too(steps: xr.Dataset, build: Builder, tmp_path: Path) -> None:
     """Closed after the third step and continued, the run equals that of the whole."""
     model = dataclasses.replace(build(steps), surrogate=small_surrogate())
@@ -106,6 +107,7 @@ def test_with_a_surrogate_too(steps: xr.Dataset, build: Builder, tmp_path: Path)
     assert (whole["filter_stats"]["full_evaluations"] == OPTIONS["particles"] // 2).all()
 
 
+@pytest.mark.slow
 def test_files_that_another_process_writes(
     finished: Path, build: Builder, batch: arviz.InferenceData, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_files_that_another_process_writes(
     assert_same(open_run(tmp_path / "run.zarr"), batch)
 
 
+@pytest.mark.slow
 def test_a_closed_run_goes_on(steps: xr.Dataset, build: Builder, batch: arviz.InferenceData, tmp_path: Path) -> None:
     for stop in (1, 5, 4, 100):
         updates: Iterator[Update] = follow(
@@ -154,6 +157,7 @@ def test_another_run_is_not_continued(steps: xr.Dataset, build: Builder, tmp_pat
         next(follow(Slices(steps), build, store=store, idle=0.0, **OPTIONS))
 
 
+@pytest.mark.slow
 def test_a_filter_that_is_behind_merges_steps_when_asked(steps: xr.Dataset, build: Builder, tmp_path: Path) -> None:
     """All steps are there at once: 36 s behind. No charge is lost, and a restart repeats it."""
     store, whole = tmp_path / "run.zarr", Slices(steps, steps.sizes["time"])
@@ -224,6 +228,7 @@ def test_impossible_options_are_refused(
     assert not any((tmp_path / "locked").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writes", [60, 300, 600])
 def test_a_full_disk_is_one_line_and_the_run_goes_on(
     run: Callable[..., Outcome],

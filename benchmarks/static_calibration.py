@@ -28,11 +28,12 @@ import torch
 import hmm_plating as hp
 from hmm_plating.inference import Calibration, ParameterPrior, simulation_based_calibration
 from hmm_plating.inference.calibration import Posterior
-from hmm_plating.inference.likelihood_free_vi import NormalGuide
+from hmm_plating.inference.likelihood_free_vi import MixtureGuide
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
 from hmm_plating.instrument import sauerbrey_sensitivity
 
 OVERTONES = (3, 5, 7, 9, 11, 13)
+GUIDE = partial(MixtureGuide, components=4)
 
 
 def number(value: float) -> torch.Tensor:
@@ -100,7 +101,7 @@ def infer(algorithm: str, simulations: int, observed: torch.Tensor, seed: int) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cautions, which the result holds as well
         method = hp.inference.LFVI(
-            (PROBLEM.prior, PROBLEM.simulator), NormalGuide, rounds=2, ratio_steps=800, guide_steps=150
+            (PROBLEM.prior, PROBLEM.simulator), GUIDE, rounds=2, ratio_steps=800, guide_steps=500
         )
         return method.run(observed, simulations=simulations, seed=seed)
 

@@ -18,12 +18,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hmm_plating.inference.likelihood_free_vi.log_ratio import LogRatio
 from hmm_plating.inference.likelihood_free_vi.objective import class_entropy, expected_ratio_loss, ratio_loss
+from hmm_plating.inference.likelihood_free_vi.ratio import STANDARD_ERRORS
 from hmm_plating.inference.likelihood_free_vi.schedule import one_cycle
 
 _EVALUATIONS = 25
 _PATIENCE = 8
 _REFERENCE_DRAWS = 4
-_STANDARD_ERRORS = 2.0
 
 
 class Pairs(NamedTuple):
@@ -153,7 +153,7 @@ def _improves(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor], share
     model = (softplus(-before[0]) - softplus(-after[0])) * share
     reference = softplus(before[1]) - softplus(after[1])
     error = math.sqrt(float(model.var() / len(model) + reference.var() / len(reference)))
-    return float(model.mean() + reference.mean()) > _STANDARD_ERRORS * error
+    return float(model.mean() + reference.mean()) > STANDARD_ERRORS * error
 
 
 def _assess(model: Tensor, reference: Tensor, share: float, corrected: bool) -> RatioFit:

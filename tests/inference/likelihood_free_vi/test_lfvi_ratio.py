@@ -32,6 +32,37 @@ def test_gaussian_part_is_the_likelihood(curvature):
     assert (fitted - exact).std() < 0.05
 
 
+def test_scatter_follows_the_parameters():
+    """The covariance V diag(exp 2 C b) Vᵀ, against torch's multivariate normal with the true parameters."""
+    torch.manual_seed(0)
+    matrix = torch.tensor([[1.0, -0.5, 0.2], [0.3, 0.8, -1.0], [0.0, 0.4, 0.9]])
+    change = torch.tensor([[0.4, 0.0, -0.1], [0.0, 0.1, 0.05], [0.0, 0.0, 0.0]])
+    axes = torch.linalg.qr(torch.randn(3, 3)).Q * torch.tensor([1.0, 0.3, 0.1])
+
+    def truth(b):
+        factor = axes * (b @ change.T).exp()[:, None]
+        return dist.MultivariateNormal(b @ matrix.T, factor @ factor.mT)
+
+    b = torch.randn(20_000, 3)
+    x = truth(b).sample()
+    network = RatioNetwork(3, 3)
+    network.fit_gaussian(x, b)
+    with torch.no_grad():
+        fitted = network(x[:500], b[:500])
+    error = fitted - truth(b[:500]).log_prob(x[:500])
+    assert error.mean().abs() < 5e-3
+    assert error.std() < 0.1
+    assert float(network.scatter[1:].abs().max()) == pytest.approx(0.4, abs=0.05)
+
+
+def test_even_scatter_is_taken_as_even():
+    torch.manual_seed(1)
+    b = torch.randn(5_000, 3)
+    network = RatioNetwork(2, 3)
+    network.fit_gaussian(b[:, :2] + torch.randn(5_000, 2), b)
+    assert not network.scatter.any()
+
+
 def test_reference_is_a_normal_at_the_observation():
     torch.manual_seed(0)
     spread = torch.diag(torch.tensor([2.0, 0.1], dtype=torch.float64))

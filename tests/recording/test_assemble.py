@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hmm_plating import InputError
@@ -70,6 +70,7 @@ def steps(file: Contents, source: Contents) -> xr.Dataset:
 
 
 @settings(max_examples=60)
+@example(seed=90, missing=0.0, samples=72, points=88)  # the last sample, after a pause, is beyond the potentiostat's
 @given(
     seed=st.integers(0, 2**32 - 1),
     missing=st.sampled_from([0.0, 0.1, 0.5]),
@@ -89,8 +90,10 @@ def test_steps_are_decided_once(seed: int, missing: float, samples: int, points:
     for name in whole.variables:
         expected = whole[name].isel(time=slice(0, count)) if "time" in whole[name].dims else whole[name]
         np.testing.assert_array_equal(early[name].values, expected.values, err_msg=str(name))
-    late = min(file.crystal.time[samples - 1], 0.25 * (points - 1) + 0.7)  # type: ignore[union-attr]
-    assert count * INTERVAL <= late
+    crystal = file.crystal.time[:samples]  # type: ignore[union-attr]
+    known = 0.25 * (points - 1) + 0.7
+    assert count * INTERVAL <= min(crystal[-1], known)
+    late = crystal[crystal <= known][-1]  # the last sample of which the current is known
     if missing == 0.0:  # at most one step waits for its last sample, or for an overtone that is about to return
         assert whole["time"].values[count - 1] > late - 2 * INTERVAL - 1.0
 

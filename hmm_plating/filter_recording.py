@@ -18,6 +18,7 @@ from hmm_plating.inference.progress import Progress
 from hmm_plating.instrument import Drive, lagged
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import require_electrochemistry
+from hmm_plating.threads import one_torch_thread
 from hmm_plating.versions import versions
 
 DEFAULT_PARTICLES, DEFAULT_CHAINS = 32, 10  # defaults of a run
@@ -109,6 +110,7 @@ def recording_filter(
     return ParticleFilter(model, particles, predictive_draws=math.ceil(PREDICTIVE_DRAWS / chains), two_stage=stages)
 
 
+@one_torch_thread()
 def filter_recording(
     recording: xr.Dataset,
     model: PlatingModel,

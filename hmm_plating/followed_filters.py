@@ -27,6 +27,7 @@ from hmm_plating.inference.state_file import save_state, saved_state
 from hmm_plating.instrument import Drive
 from hmm_plating.recording import first_steps
 from hmm_plating.run_store import RunStore, open_run
+from hmm_plating.threads import one_torch_thread
 
 MOST_MERGED = 5  # steps that become one when the filter falls behind
 STATE = "state.npz"
@@ -72,6 +73,7 @@ class FollowedFilters:
         merged = 1 if max_lag is None or lag <= max_lag else min(MOST_MERGED, available, math.ceil(lag / max_lag))
         return self.last + merged
 
+    @one_torch_thread()
     def advance(self, recording: xr.Dataset, position: int, newest: float) -> tuple[arviz.InferenceData, float]:
         """Filter the step that ends at a position of the recording; its result, and the lag after it [s]."""
         merged = position - self.last

@@ -19,6 +19,7 @@ from hmm_plating.inference.checkpoint import read_filter_state
 from hmm_plating.instrument import Drive
 from hmm_plating.model import PlatingModel
 from hmm_plating.model_file import ModelBuilder
+from hmm_plating.threads import one_torch_thread
 
 
 class PlannedCurrent(NamedTuple):
@@ -109,6 +110,7 @@ def planned(recording: xr.Dataset, plan: Sequence[PlannedCurrent]) -> xr.Dataset
     return xr.concat([recording[series].reset_coords(drop=True), future], "time").assign_attrs(recording.attrs)
 
 
+@one_torch_thread()
 def forecast_recording(
     result: arviz.InferenceData,
     states: Sequence[FilterState],

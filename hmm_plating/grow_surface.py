@@ -15,6 +15,7 @@ from torch import Tensor
 from hmm_plating.errors import DepletionError, InputError
 from hmm_plating.grid import Grid
 from hmm_plating.model import PlatingModel
+from hmm_plating.threads import one_torch_thread
 from hmm_plating.versions import versions
 
 DEFAULT_PICTURES = 50
@@ -46,6 +47,7 @@ DESCRIPTIONS = {
 }
 
 
+@one_torch_thread()
 def grow_surface(
     model: PlatingModel,
     current_density: npt.ArrayLike,

@@ -18,6 +18,7 @@ from hmm_plating.filter_recording import drives, require_overtones
 from hmm_plating.instrument import Drive
 from hmm_plating.model import PlatingModel
 from hmm_plating.recording import validate
+from hmm_plating.threads import one_torch_thread
 
 CUTOFF_POTENTIAL = 1.5  # V, where an anodic current on a bare crystal takes the electrode
 MOST_SAMPLES = 2**20 - 1  # rows of a spreadsheet below its header
@@ -103,6 +104,7 @@ class Protocol:
         )
 
 
+@one_torch_thread()
 def simulate_recording(
     build: Callable[[xr.Dataset], PlatingModel],
     protocol: Protocol,

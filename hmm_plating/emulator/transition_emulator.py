@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emulator.conservation import conserving_shift
-from hmm_plating.emulator.features import CHANNELS, Lengths, features, signed_distance, step_lengths
+from hmm_plating.emulator.features import CHANNELS, Lengths, features, mean_along_normal, signed_distance, step_lengths
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
 from hmm_plating.emulator.weights import ModelCard, load_weights, restore
 from hmm_plating.errors import InputError
@@ -73,13 +73,14 @@ def move(
     with torch.no_grad():
         lengths = step_lengths(moderate, duration, c)
     kind = next(network.parameters()).dtype
-    seen = features(
-        distance.to(kind), noise.to(kind), Lengths(*(length.to(kind) for length in lengths)), width, dimensions
-    )
+    own, agitation = distance.to(kind), noise.to(kind)
+    single = Lengths(*(length.to(kind) for length in lengths))
+    pushed = mean_along_normal(agitation, own, single.displacement, width, dimensions)
+    seen = features(own, agitation, pushed, single, width, dimensions)
     per_cell = (-1, *[1] * dimensions)
     scale = torch.where(even.abs() > LARGEST_DISPLACEMENT, 0 * even, lengths.scale).reshape(per_cell)
     predicted = network(seen)
-    steady = distance + even.reshape(per_cell)
+    steady = distance + even.reshape(per_cell) + (lengths.noise.reshape(per_cell) * pushed).to(distance.dtype)
     moved = [steady + scale * torch.tanh(_on_finest(one, k)).to(distance.dtype) for k, one in enumerate(predicted)]
     shift = conserving_shift(moved[0], metal, width)
     return Move(moved[0] + shift.reshape(per_cell), lengths, moved[1:])

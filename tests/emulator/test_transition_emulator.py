@@ -202,7 +202,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        ({"inputs": 7}, "for 7 features of a surface, this version has 11"),
+        ({"inputs": 7}, "for 7 features of a surface, this version has 12"),
         ({"hidden": 16}, "they are of another network than their card says"),
         ({"attention": 3}, "describes another network"),
     ],

@@ -48,7 +48,7 @@ def curves(folder: Path, seeds: int, rounds: int, particles: int) -> dict[str, n
                 settings = Settings(rounds, particles=particles, horizon=horizon, seed=seed)
                 train(network, source, settings, checkpoint=folder / f"{name}-{seed}.npz", resume=True)
                 print(f"{name} {seed}: {time.monotonic() - begin:.0f} s", flush=True)
-            measured = errors(roll_out(network, test), test, source.grid.spacing)
+            measured = errors(roll_out([network], test), test, source.grid.spacing)
             found[name].append(np.stack([measured[one].square().mean(1).sqrt().numpy() for one in NAMES]))
     return {name: np.stack(values) for name, values in found.items()}
 

@@ -102,7 +102,7 @@ def print_sizes(emulated: EmulatedStep) -> None:
     for rows, columns, count in ((32, 64, 64), (64, 128, 32), (128, 512, 8)):
         grid = replace(GRID, width=columns * GRID.spacing, height=rows * GRID.spacing)
         test = simulate_trajectories(replace(source, grid=grid), count, 4321)
-        measured = errors(roll_out(emulated.network, test), test, grid.spacing)
+        measured = errors(roll_out(emulated.networks, test), test, grid.spacing)
         nuclei = count - count // 4
         cells = [
             f"{float(measured[name][frame, :nuclei].square().nanmean().sqrt()):.2%}"

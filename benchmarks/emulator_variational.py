@@ -96,7 +96,7 @@ def main(rounds: int) -> None:
             train(network, source, Settings(rounds, particles=PARTICLES, horizon=HORIZON, **changes))
         taken = time.monotonic() - begin
         with torch.no_grad():
-            measured = errors(roll_out(network, test), test, source.grid.spacing)
+            measured = errors(roll_out([network], test), test, source.grid.spacing)
             rates = [wave_decay(network, parameters, displacement) for displacement in (0.0, 0.5)]
             height, profile = planar_front(network, parameters)
         shown = [(one, frame) for one in ("field", "Sq") for frame in (0, 13, 27)]

@@ -52,7 +52,7 @@ def main(rounds: int) -> None:
         test = simulate_trajectories(case, count, 987654321)
         for name, one in (("even displacement", even), ("autoregressive", network)):
             start = time.monotonic()
-            predicted = roll_out(one, test)
+            predicted = roll_out([one], test)
             taken = (time.monotonic() - start) / (count * FRAMES)
             found = errors(predicted, test, case.grid.spacing)
             shown = (("field", 0), ("field", 5), ("field", 11), ("Sq", 5), ("Sq", 11), ("mean thickness", 11))

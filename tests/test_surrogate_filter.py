@@ -19,7 +19,7 @@ from small_surrogate import fits, small_surrogate
 
 from hmm_plating import PlatingModel, emission, filter_recording
 from hmm_plating.emulator import EmissionSurrogate
-from hmm_plating.emulator.trust import Trust
+from hmm_plating.emulator.trust import Trust, descriptors
 from hmm_plating.filter_recording import drives, observations
 from hmm_plating.inference import ParticleFilter, TwoStage, load
 from hmm_plating.instrument import Drive
@@ -106,7 +106,7 @@ def test_a_needle_is_sent_to_the_true_solver(model: PlatingModel, recording: xr.
     state, observation, drive = moved(model, recording)
     fraction = model.surface_load.solid_fraction(state["order_parameter"])
     jitter = fraction.repeat(40, 1, 1).float() * torch.linspace(0.9, 1.0, 200)[:, None, None]
-    trust = Trust.calibrate(jitter, jitter, torch.ones(200))
+    trust = Trust.calibrate(descriptors(jitter), descriptors(jitter), torch.ones(200))
     strange = dataclasses.replace(model, surrogate=dataclasses.replace(small_surrogate(), trust=trust))
     state["surrogate_error"] = torch.ones(5, 3, dtype=torch.complex128)
     state["order_parameter"][1, :22, 14:18] = 1.0

@@ -10,12 +10,12 @@ import pytest
 import torch
 from small_source import small_source
 
+from hmm_plating.emulator.displacement import Move
 from hmm_plating.emulator.evaluation import errors, field, roll_out
 from hmm_plating.emulator.features import CHANNELS
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
 from hmm_plating.emulator.training import Round, Settings, data_loss, horizon_of, train
 from hmm_plating.emulator.trajectories import simulate_trajectories
-from hmm_plating.emulator.transition_emulator import Move
 from hmm_plating.errors import InputError
 
 SETTINGS = Settings(rounds=6, particles=3, horizon=4, reach=2, pool=2, seed=1)
@@ -69,12 +69,12 @@ def test_it_learns(weight: dict[str, float]) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(0.0)
-    even = errors(roll_out(network, test), test, 4e-9)["field"].square().mean().sqrt()
+    even = errors(roll_out([network], test), test, 4e-9)["field"].square().mean().sqrt()
     trained = new_network()
     log = train(trained, source, settings)
     assert all(math.isnan(last.data) == (settings.data == 0) for last in log)
     assert all(math.isnan(last.variational) == (settings.variational == 0) for last in log)
-    learned = errors(roll_out(trained, test), test, 4e-9)["field"].square().mean().sqrt()
+    learned = errors(roll_out([trained], test), test, 4e-9)["field"].square().mean().sqrt()
     assert float(learned) < 0.9 * float(even)
     assert len(log) == 40
 
@@ -91,13 +91,13 @@ def test_the_horizon_doubles_over_the_first_half() -> None:
 def test_the_loss_of_a_displaced_flat_front() -> None:
     """∫(Δξ)² = u² ∫|∇ξ|² = u² 2/(3ℓ), over ∫4ξ(1 − ξ) = ℓ, per column, for u ≪ ℓ."""
     distance = (12.0 - torch.arange(24, dtype=torch.float64)[:, None] - 0.5).expand(1, 24, 8)
-    moved = Move(distance + 0.01, None, [])
+    moved = Move(distance + 0.01, None, [], torch.zeros(1))
     assert float(data_loss(moved, distance, 4.0)) == pytest.approx(1e-4 * 2 / (3 * 16), rel=1e-3)
 
 
 def test_a_roll_out_keeps_the_charge_and_starts_from_the_truth() -> None:
     trajectories = simulate_trajectories(small_source(5), 4, 7)
-    predicted = roll_out(new_network(), trajectories)
+    predicted = roll_out([new_network()], trajectories)
     assert torch.equal(predicted[0], trajectories.distance[0].double())
     metal = field(predicted, 4.0).flatten(2).sum(-1)
     torch.testing.assert_close(metal[1:], trajectories.metal[1:], rtol=1e-4, atol=0)

@@ -12,11 +12,15 @@ from small_source import small_source
 
 from hmm_plating import Electrolyte, Metal, PlatingModel, Protocol, Transport, inference, morphology, transition
 from hmm_plating.emulator import EmulatedStep, ModelCard, load_weights, save_weights
-from hmm_plating.emulator.features import CHANNELS
+from hmm_plating.emulator.displacement import solid_fraction
+from hmm_plating.emulator.features import CHANNELS, signed_distance
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
 from hmm_plating.emulator.trajectories import card_ranges
+from hmm_plating.emulator.transition_emulator import DESCRIPTORS
+from hmm_plating.emulator.trust import Trust, relief_descriptors
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import drives
+from hmm_plating.report.result import simulated_share
 from hmm_plating.transition import Interface, Parameters, State
 
 WATER = Electrolyte(1322.8, 3.14e-3)
@@ -26,15 +30,17 @@ BATH = Transport(concentration=2000.0, diffusivity=2e-10, layer_thickness=150e-6
 
 
 def emulator(dimensions: int = 2, size: float = 1.0) -> EmulatedStep:
-    """Untrained; its predictions are large where `size` is, and an even displacement where it is 0."""
+    """Untrained, trusted anywhere; it predicts much where `size` is large, and an even displacement where it is 0."""
     torch.manual_seed(0)
     architecture = {"dimensions": dimensions, "inputs": CHANNELS, "scales": 3, "hidden": 8, "layers": 3}
-    network = MultiscaleNetwork(Architecture(**architecture)).requires_grad_(False)
-    for parameter in network.parameters():
-        parameter.mul_(size)
+    networks = tuple(MultiscaleNetwork(Architecture(**architecture)).requires_grad_(False) for _ in range(2))
+    for network in networks:
+        for parameter in network.parameters():
+            parameter.mul_(size)
+    everywhere = Trust.empty(DESCRIPTORS)._replace(distance=torch.tensor(1e9), spread=torch.tensor(1e9))
     ranges = card_ranges(small_source()) | {"duration": (0.5, 5.0), "current_density": (-100.0, 100.0)}
-    card = ModelCard("transition", architecture, "nothing", 4e-9, ranges)
-    return EmulatedStep(network, card)
+    card = ModelCard("transition", architecture | {"networks": 2}, "nothing", 4e-9, ranges)
+    return EmulatedStep(networks, card, everywhere)
 
 
 def islands(dimensions: int = 2, particles: int = 3) -> State:
@@ -138,7 +144,8 @@ def test_particles_do_not_know_of_each_other() -> None:
 def test_gradients_reach_the_noise() -> None:
     """Against central differences, with a network in double precision."""
     step = emulator()
-    step.network.double()
+    for network in step.networks:
+        network.double()
     state = islands(particles=1)
     noise = noise_like(state).requires_grad_()
     weight = noise_like(state, 9)
@@ -160,7 +167,54 @@ def test_in_the_place_of_the_step_in_a_model_and_its_filter(build: object) -> No
     observations = torch.zeros(len(series.duration), 4, dtype=torch.float64)
     found = inference.ParticleFilter(model, particles=4).run(observations, series, seed=1)
     assert found.posterior["thickness"].values[..., -1].min() > 0
+    share = simulated_share(found)
+    assert share is not None
+    assert 0 <= share <= 1
     pyro.clear_param_store()
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_needle_and_a_closed_pore_are_left_to_the_simulated_step(dimensions: int) -> None:
+    """Thresholds from islands; a grid of particles, with parameters and currents of their own."""
+    known = relief(islands(dimensions, 200), dimensions)
+    trust = Trust.calibrate(known, known, torch.full((200,), 0.5))
+    step = replace(emulator(dimensions, size=0.1), trust=trust)
+    needle, pore = islands(dimensions, 2).order_parameter
+    needle[..., :15, 8:12] = 1.0
+    pore[..., :14, :] = 1.0
+    pore[..., 4:10, 4:12] = 0.0
+    fields = torch.cat([islands(dimensions, 2).order_parameter, needle[None], pore[None]])
+    state = transition.initial_state(fields.reshape(2, 2, *fields.shape[1:]), dimensions)
+    noise, current = noise_like(state), torch.tensor([[-10.0, -5.0], [-10.0, 5.0]], dtype=torch.float64)
+    p = replace(
+        PARAMETERS,
+        interface=replace(INTERFACE, dimensions=dimensions),
+        transport=BATH,
+        current_efficiency=torch.tensor([[0.7], [0.8]], dtype=torch.float64),
+    )
+    ours, simulated = step.checked(state, current, 2.0, noise, p)
+    true = transition.step(state, current, 2.0, noise, p)
+    assert simulated.tolist() == [[False, False], [True, True]]
+    for name, value in ours._asdict().items():
+        torch.testing.assert_close(value[1], getattr(true, name)[1], rtol=1e-12, atol=1e-15, msg=name)
+    assert not torch.equal(ours.order_parameter[0], true.order_parameter[0])
+
+
+def relief(state: State, dimensions: int) -> torch.Tensor:
+    distance = signed_distance(state.order_parameter, 4.0, dimensions)
+    return relief_descriptors(solid_fraction(distance).float(), dimensions)
+
+
+def test_where_networks_differ_or_the_front_leaps_the_step_is_simulated() -> None:
+    step, state, noise = emulator(), islands(), noise_like(islands())
+    assert not bool(step.checked(state, -10.0, 2.0, noise, PARAMETERS)[1].any())
+    doubting = replace(step, trust=step.trust._replace(spread=torch.tensor(1e-6)))
+    assert bool(doubting.checked(state, -10.0, 2.0, noise, PARAMETERS)[1].all())
+    alike = replace(doubting, networks=step.networks[:1] * 2)
+    assert not bool(alike.checked(state, -10.0, 2.0, noise, PARAMETERS)[1].any())
+    after, simulated = step.checked(state, 40.0, 4.0, noise, PARAMETERS)  # more than there is
+    left = after.order_parameter.flatten(1).amax(1) > 0
+    assert torch.equal(simulated, left)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +247,7 @@ def test_a_drive_that_it_was_not_trained_for() -> None:
 
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     step, state = emulator(), islands()
-    save_weights(tmp_path / "w.safetensors", step.network.state_dict(), step.card)
+    save_weights(tmp_path / "w.safetensors", step.weights(), step.card)
     loaded = EmulatedStep.load(tmp_path / "w.safetensors")
     arguments = (state, -10.0, 2.0, noise_like(state), PARAMETERS)
     assert torch.equal(loaded(*arguments).order_parameter, step(*arguments).order_parameter)
@@ -210,7 +264,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_their_card(tmp_path: Path, architecture: dict[str, int], message: str) -> None:
     step = emulator()
     card = replace(step.card, architecture={**step.card.architecture, **architecture})
-    save_weights(tmp_path / "w.safetensors", step.network.state_dict(), card)
+    save_weights(tmp_path / "w.safetensors", step.weights(), card)
     assert load_weights(tmp_path / "w.safetensors", "transition")[1] == card
     with pytest.raises(InputError, match=message):
         EmulatedStep.load(tmp_path / "w.safetensors")

@@ -1,7 +1,11 @@
 """The displacement of a surface by one step, as networks predict it: a pure function of lengths in cells.
 
-An even displacement by what the charge asks for comes first, with σ times the noise's mean along the normal; the
-networks tell by how much every place differs from it, and a last even displacement gives the wanted amount of metal.
+The first guess is an even displacement D by what the charge asks for, noise and curvature flow to first order,
+
+    d + D + σ n̄ − m κ,
+
+with n̄ the noise's mean along the normal. The networks tell by how much every place differs from it, and a last even
+displacement gives the wanted amount of metal.
 """
 
 from __future__ import annotations
@@ -13,10 +17,11 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emulator.conservation import conserving_shift
-from hmm_plating.emulator.features import Lengths, features, mean_along_normal, step_lengths
+from hmm_plating.emulator.features import Lengths, features, mean_along_normal, mean_curvature, step_lengths
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
 from hmm_plating.transition.coefficients import Coefficients
 
+STABLE_SMOOTHING = 0.15  # cells per curvature of one per cell, taken in one explicit step: 1/6 is stable in a box
 LARGEST_DISPLACEMENT = 8.0  # cells: a step that asks for more, as one that strips the last metal does, is even
 
 
@@ -40,7 +45,7 @@ def move(
     """Displace a surface to a given amount of metal; differentiable in everything but the even displacement.
 
     Args:
-        networks: whose mean output times the step's size is the difference from an even displacement.
+        networks: whose mean output times `Lengths.correction` is the difference from the first guess.
         distance: signed (particle, [z,] y, x) [cells]; its type is that of the projection.
         metal: Σξ after the step (particle,), above 0 and below the number of cells.
         noise: standard normal, of the shape of the distance.
@@ -56,14 +61,16 @@ def move(
     own, agitation = distance.to(kind), noise.to(kind)
     single = Lengths(*(length.to(kind) for length in lengths))
     pushed = mean_along_normal(agitation, own, single.displacement, width, dimensions)
-    seen = features(own, agitation, pushed, single, width, dimensions)
+    curvature = mean_curvature(own, dimensions)
+    seen = features(own, agitation, pushed, curvature, single, width, dimensions)
     per_cell = (-1, *[1] * dimensions)
-    scale = torch.where(even.abs() > LARGEST_DISPLACEMENT, 0 * even, lengths.scale).reshape(per_cell)
+    scale = torch.where(even.abs() > LARGEST_DISPLACEMENT, 0 * even, lengths.correction).reshape(per_cell)
     predicted = [
         torch.stack([torch.tanh(_on_finest(one, k)) for one in each]).to(distance.dtype)
         for k, each in enumerate(zip(*(network(seen) for network in networks), strict=True))
     ]
-    steady = distance + even.reshape(per_cell) + (lengths.noise.reshape(per_cell) * pushed).to(distance.dtype)
+    smoothing = lengths.smoothing.clamp(max=STABLE_SMOOTHING).reshape(per_cell) * curvature
+    steady = distance + even.reshape(per_cell) + (lengths.noise.reshape(per_cell) * pushed - smoothing).to(distance)
     moved = [steady + scale * each.mean(0) for each in predicted]
     shift = conserving_shift(moved[0], metal, width)
     after = moved[0] + shift.reshape(per_cell)

@@ -23,6 +23,7 @@ _SWEEPS = math.ceil(FARTHEST - TRUSTED)
 _CHAMFER = 0.95  # of the Euclidean steps: errors of both signs below 5 % (Borgefors, CVGIP 27 (1984) 321)
 _LONGEST_DISPLACEMENT = 8.0  # cells, above which the step is not told apart
 _REACH = 8.0  # cells, of the features of crystal and top
+_MODERATE_SMOOTHING = 0.1  # cells per curvature of one per cell
 CHANNELS = 12
 _NORMAL_SWEEPS = 2
 
@@ -36,8 +37,14 @@ class Lengths(NamedTuple):
 
     @property
     def scale(self) -> Tensor:
-        """Largest difference from an even displacement; 0 of a step in which nothing can move."""
+        """Of the step: how far any part of a surface may move; 0 of a step in which nothing can."""
         return self.displacement.abs() + self.smoothing + self.noise
+
+    @property
+    def correction(self) -> Tensor:
+        """Largest difference from the first guess, which knows smoothing to first order."""
+        second_order = self.smoothing.square() / (self.smoothing + _MODERATE_SMOOTHING)
+        return self.displacement.abs() + second_order + self.noise
 
 
 def step_lengths(displacement: Tensor, duration: float, c: Coefficients) -> Lengths:
@@ -140,8 +147,21 @@ def mean_along_normal(noise: Tensor, distance: Tensor, displacement: Tensor, wid
     return total / (weights + 1e-6)
 
 
+def mean_curvature(distance: Tensor, dimensions: int) -> Tensor:
+    """Sum of the principal curvatures of surfaces of equal distance near the surface, within ±1 [1/cell]; bumps have > 0.
+
+    Args:
+        distance: signed (particle, [z,] y, x) [cells].
+        dimensions: 2 or 3.
+    """
+    near = distance.clamp(-TRUSTED, TRUSTED)
+    faces = [one for axis in (-2, -1, -3)[:dimensions] for one in _beside(near, axis)]
+    curvature = (len(faces) * near - sum(faces)).clamp(-1, 1)
+    return torch.where(distance.abs() <= TRUSTED - 1, curvature, 0.0)  # beyond, a neighbour is cut off
+
+
 def features(
-    distance: Tensor, noise: Tensor, pushed: Tensor, lengths: Lengths, width: float, dimensions: int
+    distance: Tensor, noise: Tensor, pushed: Tensor, curvature: Tensor, lengths: Lengths, width: float, dimensions: int
 ) -> Tensor:
     """Input of the network (particle, CHANNELS, [z,] y, x).
 
@@ -153,6 +173,7 @@ def features(
         distance: signed (particle, [z,] y, x) [cells].
         noise: standard normal, of that shape.
         pushed: `mean_along_normal` of it.
+        curvature: `mean_curvature` of the surface.
         lengths: of the step.
         width: ℓ [cells].
         dimensions: 2 or 3.
@@ -168,8 +189,6 @@ def features(
     before = torch.sigmoid(4 * distance / width)
     after = torch.sigmoid(4 * (distance + per_cell(displacement)) / width)
     agitation = per_cell(lengths.noise / scale) * noise
-    faces = [one for axis in (-2, -1, -3)[:dimensions] for one in _beside(near, axis)]
-    curvature = (len(faces) * near - sum(faces)).clamp(-1, 1)
     rows = distance.shape[-2]
     height = torch.arange(rows, dtype=distance.dtype, device=distance.device)[:, None] + 0.5
     channels = [

@@ -16,6 +16,7 @@ from hmm_plating.emulator.features import (
     Lengths,
     features,
     mean_along_normal,
+    mean_curvature,
     redistanced,
     signed_distance,
     step_lengths,
@@ -89,7 +90,7 @@ def test_channels(dimensions: int) -> None:
     distance = disc(dimensions, 6.0, 24)
     noise = torch.ones_like(distance)
     lengths = Lengths(*(torch.tensor([value], dtype=torch.float64) for value in (2.0, 0.5, 0.1)))
-    seen = features(distance, noise, noise, lengths, 4.0, dimensions)
+    seen = features(distance, noise, noise, mean_curvature(distance, dimensions), lengths, 4.0, dimensions)
     assert seen.shape == (1, CHANNELS, *distance.shape[1:])
     assert bool(torch.isfinite(seen).all())
     weight = seen[0, 3] * 2.6 / 0.1  # 4ξ(1 − ξ), 1 at the surface
@@ -104,9 +105,9 @@ def test_channels(dimensions: int) -> None:
 def test_a_step_in_which_nothing_moves_has_no_size() -> None:
     nothing = Lengths(*(torch.zeros(1, dtype=torch.float64) for _ in range(3)))
     ones = torch.ones(1, 24, 24, dtype=torch.float64)
-    seen = features(disc(2, 6.0, 24), ones, ones, nothing, 4.0, 2)
+    seen = features(disc(2, 6.0, 24), ones, ones, 0 * ones, nothing, 4.0, 2)
     assert bool(torch.isfinite(seen).all())
-    assert float(nothing.scale) == 0
+    assert float(nothing.scale) == float(nothing.correction) == 0
 
 
 def test_a_film_is_seen_as_its_height() -> None:

@@ -148,7 +148,7 @@ def mean_along_normal(noise: Tensor, distance: Tensor, displacement: Tensor, wid
 
 
 def mean_curvature(distance: Tensor, dimensions: int) -> Tensor:
-    """Sum of the principal curvatures of surfaces of equal distance near the surface, within ±1 [1/cell]; bumps have > 0.
+    """Sum of the principal curvatures of surfaces of equal distance near the surface, of bumps > 0, within ±1 [1/cell].
 
     Args:
         distance: signed (particle, [z,] y, x) [cells].

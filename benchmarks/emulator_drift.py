@@ -26,7 +26,7 @@ from hmm_plating.emulator.trajectories import simulate_trajectories
 from hmm_plating.model_file import load_model_file
 
 NAMES = ("mean thickness", "solid fraction", "field", "Sq")
-TRAININGS = {"even displacement": None, "classic": 1, "autoregressive": 28}
+TRAININGS = {"first guess": None, "classic": 1, "autoregressive": 28}
 TEST_SEED, TEST_PARTICLES = 987654321, 64
 
 

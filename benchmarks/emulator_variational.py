@@ -32,7 +32,7 @@ from hmm_plating.transition.coefficients import coefficients
 
 PARTICLES, HORIZON, WEIGHT = 6, 28, 0.08  # potential and data are then errors of the same size
 TRAININGS = {
-    "none (even displacement)": None,
+    "none (first guess)": None,
     "120 trajectories": {"pool": 20},
     "12 trajectories": {"pool": 2},
     "12 trajectories and variational": {"pool": 2, "variational": WEIGHT},

@@ -70,7 +70,7 @@ def _executor(options: argparse.Namespace) -> int | None:
 
 
 TRAINABLE = {
-    "transition": Trainable("the phase-field step that moves the surface", 550, _train_transition),
+    "transition": Trainable("the phase-field step that moves the surface", 1600, _train_transition),
     "emission": Trainable("the load of a surface on the crystal", EmissionTraining.chunks, _train_emission),
 }
 

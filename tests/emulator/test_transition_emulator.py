@@ -8,15 +8,12 @@ from pathlib import Path
 import pyro
 import pytest
 import torch
-from small_source import small_source
+from small_emulator import small_emulator
 
 from hmm_plating import Electrolyte, Metal, PlatingModel, Protocol, Transport, inference, morphology, transition
-from hmm_plating.emulator import EmulatedStep, ModelCard, load_weights, save_weights
+from hmm_plating.emulator import EmulatedStep, load_weights, save_weights
 from hmm_plating.emulator.displacement import solid_fraction
-from hmm_plating.emulator.features import CHANNELS, signed_distance
-from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
-from hmm_plating.emulator.trajectories import card_ranges
-from hmm_plating.emulator.transition_emulator import DESCRIPTORS
+from hmm_plating.emulator.features import signed_distance
 from hmm_plating.emulator.trust import Trust, relief_descriptors
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import drives
@@ -27,20 +24,6 @@ WATER = Electrolyte(1322.8, 3.14e-3)
 INTERFACE = Interface(16e-9, 4e-9)
 PARAMETERS = Parameters.from_materials(Metal.zinc(), WATER, INTERFACE, noise_amplitude=30.0, current_efficiency=0.8)
 BATH = Transport(concentration=2000.0, diffusivity=2e-10, layer_thickness=150e-6, resolved=False)
-
-
-def emulator(dimensions: int = 2, size: float = 1.0) -> EmulatedStep:
-    """Untrained, trusted anywhere; it predicts much where `size` is large, and an even displacement where it is 0."""
-    torch.manual_seed(0)
-    architecture = {"dimensions": dimensions, "inputs": CHANNELS, "scales": 3, "hidden": 8, "layers": 3}
-    networks = tuple(MultiscaleNetwork(Architecture(**architecture)).requires_grad_(False) for _ in range(2))
-    for network in networks:
-        for parameter in network.parameters():
-            parameter.mul_(size)
-    everywhere = Trust.empty(DESCRIPTORS)._replace(distance=torch.tensor(1e9), spread=torch.tensor(1e9))
-    ranges = card_ranges(small_source()) | {"duration": (0.5, 5.0), "current_density": (-100.0, 100.0)}
-    card = ModelCard("transition", architecture | {"networks": 2}, "nothing", 4e-9, ranges)
-    return EmulatedStep(networks, card, everywhere)
 
 
 def islands(dimensions: int = 2, particles: int = 3) -> State:
@@ -66,7 +49,7 @@ def charge(state: State, dimensions: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_the_books_close_to_round_off(dimensions: int) -> None:
     p = replace(PARAMETERS, interface=replace(INTERFACE, dimensions=dimensions))
-    step, state = emulator(dimensions), islands(dimensions)
+    step, state = small_emulator(dimensions), islands(dimensions)
     start, flowed = charge(state, dimensions), 0.0
     for k, (current, duration) in enumerate([(-10, 2.0), (-20, 3.0), (0, 4.0), (10, 2.0), (15, 2.5), (-5, 1.0)]):
         state = step(state, float(current), duration, noise_like(state, k), p)
@@ -78,14 +61,14 @@ def test_the_books_close_to_round_off(dimensions: int) -> None:
 def test_stripped_bare_the_rest_is_side_charge_as_in_the_simulated_step() -> None:
     state, noise = islands(), noise_like(islands())
     for _ in range(3):
-        ours = emulator()(state, 100.0, 4.0, noise, PARAMETERS)
+        ours = small_emulator()(state, 100.0, 4.0, noise, PARAMETERS)
         true = transition.step(state, 100.0, 4.0, noise, PARAMETERS)
         torch.testing.assert_close(ours.side_charge, true.side_charge, rtol=0, atol=1e-8)
         state = ours
     assert float(ours.order_parameter.abs().max()) == 0
     assert float(ours.overpotential.abs().max()) == 0
     # a bare crystal defers a cathodic charge until there are nuclei
-    after = emulator()(ours, -10.0, 2.0, noise, PARAMETERS)
+    after = small_emulator()(ours, -10.0, 2.0, noise, PARAMETERS)
     torch.testing.assert_close(after.deferred_charge, torch.full_like(after.deferred_charge, 16.0))
     assert float(after.order_parameter.abs().max()) == 0
 
@@ -94,7 +77,7 @@ def test_a_flat_film_grows_as_faraday_says() -> None:
     """Where the network adds nothing, the front is the film's, higher by the charge over zFc_s."""
     film = morphology.film(torch.full((1, 16), 50e-9, dtype=torch.float64), 32, 16e-9, 4e-9)
     state = transition.initial_state(film)
-    after = emulator(size=0.0)(state, -10.0, 4.0, 0 * film, PARAMETERS)
+    after = small_emulator(size=0.0)(state, -10.0, 4.0, 0 * film, PARAMETERS)
     rise = 0.8 * 10 * 4 / float(PARAMETERS.charge_per_volume)
     height = morphology.surface_height(after.order_parameter, 4e-9)
     torch.testing.assert_close(height, torch.full_like(height, 50e-9 + rise), rtol=0, atol=1e-12)
@@ -103,7 +86,7 @@ def test_a_flat_film_grows_as_faraday_says() -> None:
 def test_nothing_moves_where_nothing_drives() -> None:
     """At rest, without surface energy and noise, the step is the identity, up to a tail's last digits."""
     p = replace(PARAMETERS, surface_energy=0.0, noise_amplitude=0.0)
-    step = emulator()
+    step = small_emulator()
     card = replace(step.card, ranges={**step.card.ranges, "surface_energy": (0.0, 1.5)})
     state = islands()
     after = replace(step, card=card)(state, 0.0, 4.0, noise_like(state), p)
@@ -115,7 +98,7 @@ def test_overpotential_and_diffusion_layer_are_those_of_the_simulated_step() -> 
     film = morphology.film(torch.full((1, 16), 50e-9, dtype=torch.float64), 32, 16e-9, 4e-9)
     ours = true = transition.initial_state(film)
     for current in (-10.0, -10.0, 5.0):
-        ours = emulator()(ours, current, 4.0, 0 * film, p)
+        ours = small_emulator()(ours, current, 4.0, 0 * film, p)
         true = transition.step(true, current, 4.0, 0 * film, p)
         torch.testing.assert_close(ours.overpotential, true.overpotential, rtol=0, atol=2e-4)
         torch.testing.assert_close(ours.diffusion_layer, true.diffusion_layer, rtol=0, atol=1e-4)
@@ -126,13 +109,13 @@ def test_the_window_follows_a_deposit_that_outgrows_the_box() -> None:
     state = transition.initial_state(film)
     start = charge(state)
     for _ in range(20):
-        state = emulator()(state, -50.0, 4.0, 0 * film, PARAMETERS)
+        state = small_emulator()(state, -50.0, 4.0, 0 * film, PARAMETERS)
     assert float(state.base_thickness) > 0
     torch.testing.assert_close(charge(state) - start, torch.full_like(start, 20 * 50.0 * 4.0), rtol=0, atol=1e-8)
 
 
 def test_particles_do_not_know_of_each_other() -> None:
-    state, step = islands(), emulator()
+    state, step = islands(), small_emulator()
     noise = noise_like(state)
     whole = step(state, -10.0, 2.0, noise, PARAMETERS)
     for k in range(3):
@@ -143,7 +126,7 @@ def test_particles_do_not_know_of_each_other() -> None:
 
 def test_gradients_reach_the_noise() -> None:
     """Against central differences, with a network in double precision."""
-    step = emulator()
+    step = small_emulator()
     for network in step.networks:
         network.double()
     state = islands(particles=1)
@@ -162,7 +145,7 @@ def test_gradients_reach_the_noise() -> None:
 
 def test_in_the_place_of_the_step_in_a_model_and_its_filter(build: object) -> None:
     recording = Protocol(overtones=(3, 7), plating_time=6.0, rest_time=2.0, sampling=2.0).recording()
-    model: PlatingModel = replace(build(recording), transition_step=emulator())  # type: ignore[operator]
+    model: PlatingModel = replace(build(recording), transition_step=small_emulator())  # type: ignore[operator]
     series = drives(recording, model.instrument.lag_times)
     observations = torch.zeros(len(series.duration), 4, dtype=torch.float64)
     found = inference.ParticleFilter(model, particles=4).run(observations, series, seed=1)
@@ -178,7 +161,7 @@ def test_a_needle_and_a_closed_pore_are_left_to_the_simulated_step(dimensions: i
     """Thresholds from islands; a grid of particles, with parameters and currents of their own."""
     known = relief(islands(dimensions, 200), dimensions)
     trust = Trust.calibrate(known, known, torch.full((200,), 0.5))
-    step = replace(emulator(dimensions, size=0.1), trust=trust)
+    step = replace(small_emulator(dimensions, size=0.1), trust=trust)
     needle, pore = islands(dimensions, 2).order_parameter
     needle[..., :15, 8:12] = 1.0
     pore[..., :14, :] = 1.0
@@ -206,7 +189,7 @@ def relief(state: State, dimensions: int) -> torch.Tensor:
 
 
 def test_where_networks_differ_or_the_front_leaps_the_step_is_simulated() -> None:
-    step, state, noise = emulator(), islands(), noise_like(islands())
+    step, state, noise = small_emulator(), islands(), noise_like(islands())
     assert not bool(step.checked(state, -10.0, 2.0, noise, PARAMETERS)[1].any())
     doubting = replace(step, trust=step.trust._replace(spread=torch.tensor(1e-6)))
     assert bool(doubting.checked(state, -10.0, 2.0, noise, PARAMETERS)[1].all())
@@ -234,19 +217,19 @@ def test_where_networks_differ_or_the_front_leaps_the_step_is_simulated() -> Non
 def test_what_it_was_not_trained_for_is_named(change: dict[str, object], message: str) -> None:
     state = islands()
     with pytest.raises(InputError, match=message):
-        emulator()(state, -10.0, 2.0, noise_like(state), replace(PARAMETERS, **change))
+        small_emulator()(state, -10.0, 2.0, noise_like(state), replace(PARAMETERS, **change))
 
 
 def test_a_drive_that_it_was_not_trained_for() -> None:
     state = islands()
     with pytest.raises(InputError, match="current_density = -200 lies outside -100 to 100"):
-        emulator()(state, -200.0, 2.0, noise_like(state), PARAMETERS)
+        small_emulator()(state, -200.0, 2.0, noise_like(state), PARAMETERS)
     with pytest.raises(InputError, match=r"duration = 60 lies outside 0\.5 to 5"):
-        emulator()(state, -10.0, 60.0, noise_like(state), PARAMETERS)
+        small_emulator()(state, -10.0, 60.0, noise_like(state), PARAMETERS)
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
-    step, state = emulator(), islands()
+    step, state = small_emulator(), islands()
     save_weights(tmp_path / "w.safetensors", step.weights(), step.card)
     loaded = EmulatedStep.load(tmp_path / "w.safetensors")
     arguments = (state, -10.0, 2.0, noise_like(state), PARAMETERS)
@@ -262,7 +245,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_weights_that_do_not_fit_their_card(tmp_path: Path, architecture: dict[str, int], message: str) -> None:
-    step = emulator()
+    step = small_emulator()
     card = replace(step.card, architecture={**step.card.architecture, **architecture})
     save_weights(tmp_path / "w.safetensors", step.weights(), card)
     assert load_weights(tmp_path / "w.safetensors", "transition")[1] == card

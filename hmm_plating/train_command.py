@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -53,6 +54,7 @@ def _train_transition(model: PlatingModel, options: argparse.Namespace, folder: 
         settings,
         folder,
         executor=_executor(options),
+        device=options.device,
         progress=lambda done, total, last: told(done, total, last.data),
     )
     rows = [{"network": 1 + index // options.rounds, **row._asdict()} for index, row in enumerate(log)]
@@ -100,9 +102,21 @@ def add_train(commands: Any) -> None:
             metavar="N",
             help="that simulate what the network learns from; the weights are the same for any number (1)",
         )
+        if name == "transition":
+            kind.add_argument("--device", type=_device, default="cpu", metavar="D", help="cpu, or cuda for a GPU (cpu)")
         kind.add_argument("--log", metavar="LOG.csv", help="losses of every round (CSV)")
         kind.add_argument("--resume", action="store_true", help="continue a training that was cut off")
         kind.set_defaults(run=_train, what=name)
+
+
+def _device(text: str) -> torch.device:
+    try:
+        device = torch.device(text)
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"must be a device of torch such as cpu or cuda, got {text!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("cuda: torch finds no GPU here")
+    return device
 
 
 def _train(options: argparse.Namespace) -> None:

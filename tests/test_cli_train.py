@@ -58,6 +58,8 @@ def test_weights_that_stand_in_for_the_solver(run: Callable[..., Outcome], tmp_p
         (["transition", "--output", "w.safetensors", "--log", "log.txt"], "name the file with .csv"),
         (["speech", "--output", "w.safetensors"], "invalid choice: 'speech'"),
         (["transition", "--output", "w.safetensors", "--rounds", "0"], "at least 1"),
+        (["transition", "--output", "w.safetensors", "--processes", "0"], "at least 1"),
+        (["transition", "--output", "w.safetensors", "--device", "abacus"], "must be a device of torch"),
     ],
 )
 def test_what_cannot_be_done(

@@ -80,7 +80,7 @@ def move(
 def _spread(predicted: Tensor, after: Tensor, scale: Tensor, width: float) -> Tensor:
     """See `Move.spread`; of predictions (network, particle, …) in units of the scale."""
     if len(predicted) == 1:
-        return torch.zeros(len(after), dtype=after.dtype)
+        return torch.zeros(len(after)).to(after)
     xi = torch.sigmoid(4 / width * after)
     weight = (xi * (1 - xi)).flatten(1)
     variance = (predicted.var(0, correction=0) * scale.square()).flatten(1)

@@ -111,6 +111,7 @@ def train_transition(
     *,
     networks: int = 2,
     executor: Any = None,
+    device: torch.device | str = "cpu",
     progress: Callable[[int, int, Round], None] = lambda done, total, last: None,
 ) -> tuple[EmulatedStep, list[Round]]:
     """Train an emulator of a model's transition and measure it on trajectories that it has not seen.
@@ -121,6 +122,7 @@ def train_transition(
         folder: for the state of the training, from which it goes on; made where it is missing.
         networks: that differ in their seed.
         executor: where trajectories are simulated, see `executor.as_executor`.
+        device: where the networks learn.
         progress: called after each round with the rounds done, their number and the last one.
 
     Returns:
@@ -139,9 +141,10 @@ def train_transition(
             checkpoint=Path(folder) / f"network-{number}.npz",
             resume=True,
             executor=executor,
+            device=device,
             progress=partial(_of_all, progress, before, networks),
         )
-        trained.append(network.requires_grad_(False))
+        trained.append(network.cpu().requires_grad_(False))
     test = simulate_trajectories(source, TEST_PARTICLES, _TEST_SEED + settings.seed)
     measured = errors(roll_out(trained, test), test, source.grid.spacing)
     found = {}

@@ -104,6 +104,7 @@ def train(
     resume: bool = False,
     checkpoint_interval: float = 30.0,
     executor: Any = None,
+    device: torch.device | str = "cpu",
     progress: Callable[[int, int, Round], None] | None = None,
 ) -> list[Round]:
     """Train in place; the same source, settings and network give the same weights.
@@ -116,6 +117,7 @@ def train(
         resume: go on from it; the result is that of an uninterrupted run.
         checkpoint_interval: [s].
         executor: where trajectories are simulated, see `executor.as_executor`; the weights do not depend on it.
+        device: where the network learns; on another one its weights differ by what round-off grows to.
         progress: called after each round with the rounds done, their number and the last one.
 
     Returns:
@@ -127,6 +129,8 @@ def train(
         ArithmeticError: the loss is not finite.
     """
     identity = fingerprint(asdict(settings), source, network)
+    device = torch.device(device)
+    network.to(device)
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.9, 0.98))
     log: list[Round] = []
     saved = saved_state(checkpoint, identity, resume)
@@ -140,10 +144,10 @@ def train(
             group["lr"] = _learning_rate(settings, round_)
         horizon, data, potential = horizon_of(settings, round_), math.nan, math.nan
         if settings.data:
-            data = _learn(network, optimiser, next(simulated), settings, horizon)
+            data = _learn(network, optimiser, next(simulated).to(device), settings, horizon)
         if settings.variational:
             drawn = draw_trajectories(source, settings.particles, _seed(~settings.seed, round_))
-            potential = _learn(network, optimiser, drawn, settings, None)
+            potential = _learn(network, optimiser, drawn.to(device), settings, None)
         log.append(Round(data, potential, horizon))
         if progress is not None:
             progress(round_ + 1, settings.rounds, log[-1])

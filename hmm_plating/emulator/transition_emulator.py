@@ -8,6 +8,7 @@ is moved by the simulated step.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import diffusion_layer
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
 from hmm_plating.transition.coefficients import Coefficients, coefficients, each_tensor
-from hmm_plating.transition.growth import exchange_rates
+from hmm_plating.transition.growth import Backend, exchange_rates
 from hmm_plating.transition.interface import Parameters
 from hmm_plating.transition.moving_window import shift_window
 from hmm_plating.transition.state import State
@@ -74,6 +75,11 @@ class EmulatedStep:
         trained, trust = restored(networks_of(card.architecture, path), DESCRIPTORS, tensors, path)
         return cls(trained, card, trust)
 
+    def to(self, device: torch.device | str) -> EmulatedStep:
+        """With its numbers on a device, for states there."""
+        networks = tuple(copy.deepcopy(network).to(device) for network in self.networks)
+        return replace(self, networks=networks, trust=Trust(*(value.to(device) for value in self.trust)))
+
     def weights(self) -> dict[str, Tensor]:
         """All numbers, by their names in the weights file."""
         return Ensemble(self.networks, self.trust).state_dict()
@@ -108,10 +114,12 @@ class EmulatedStep:
         after = by_charge(state, current_density, duration, parameters, advance)
         doubtful = ~verdicts[0]
         if bool(doubtful.any()):
-            current = torch.as_tensor(current_density, dtype=torch.float64).expand(doubtful.shape)[doubtful]
+            current = torch.as_tensor(current_density, dtype=torch.float64).to(doubtful.device)
             some = State(*(value[doubtful] for value in state))
-            true = step(some, current, duration, noise[doubtful], _of_some(parameters, doubtful))
-            after = State(*(value.index_put((doubtful,), own) for value, own in zip(after, true, strict=True)))
+            backend: Backend = "numba" if doubtful.device.type == "cpu" else "torch"
+            own = _of_some(parameters, doubtful)
+            true = step(some, current.expand(doubtful.shape)[doubtful], duration, noise[doubtful], own, backend)
+            after = State(*(value.index_put((doubtful,), new) for value, new in zip(after, true, strict=True)))
         return after, doubtful
 
     def _check(self, parameters: Parameters) -> None:

@@ -60,6 +60,23 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_processes_simulate_the_same_trajectories() -> None:
+    one, two, settings = new_network(), new_network(), replace(SETTINGS, rounds=2, pool=None)
+    train(one, small_source(4), settings)
+    train(two, small_source(4), settings, executor=2)
+    assert torch.equal(weights(one), weights(two))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_it_learns_the_same() -> None:
+    one, two, settings = new_network(), new_network(), replace(SETTINGS, rounds=1)
+    log = train(one, small_source(4), settings)
+    other = train(two, small_source(4), settings, device="cuda")
+    assert other[0].data == pytest.approx(log[0].data, rel=1e-3)
+    torch.testing.assert_close(weights(two).cpu(), weights(one), rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [{}, {"data": 0.0, "variational": 1.0}, {"variational": 0.08}])
 def test_it_learns(weight: dict[str, float]) -> None:
     """On trajectories that it has not seen, the field's error falls below that of an even displacement."""

@@ -124,6 +124,16 @@ def test_particles_do_not_know_of_each_other() -> None:
         torch.testing.assert_close(one.order_parameter, whole.order_parameter[k : k + 1], rtol=0, atol=2e-6)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_it_is_the_same_step() -> None:
+    state, step = islands(), small_emulator()
+    there = State(*(value.cuda() for value in state))
+    ours = step.to("cuda")(there, -10.0, 2.0, noise_like(state).cuda(), PARAMETERS)
+    assert ours.order_parameter.is_cuda
+    wanted = step(state, -10.0, 2.0, noise_like(state), PARAMETERS)
+    torch.testing.assert_close(ours.order_parameter.cpu(), wanted.order_parameter, rtol=0, atol=1e-5)
+
+
 def test_gradients_reach_the_noise() -> None:
     """Against central differences, with a network in double precision."""
     step = small_emulator()

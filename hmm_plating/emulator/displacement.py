@@ -65,12 +65,13 @@ def move(
     seen = features(own, agitation, pushed, curvature, single, width, dimensions)
     per_cell = (-1, *[1] * dimensions)
     scale = torch.where(even.abs() > LARGEST_DISPLACEMENT, 0 * even, lengths.correction).reshape(per_cell)
-    predicted = [
-        torch.stack([torch.tanh(_on_finest(one, k)) for one in each]).to(distance.dtype)
-        for k, each in enumerate(zip(*(network(seen) for network in networks), strict=True))
-    ]
     smoothing = lengths.smoothing.clamp(max=STABLE_SMOOTHING).reshape(per_cell) * curvature
     steady = distance + even.reshape(per_cell) + (lengths.noise.reshape(per_cell) * pushed - smoothing).to(distance)
+    weight = interface_weight(steady.to(kind), width)
+    predicted = [
+        torch.stack([torch.tanh(_centred(_on_finest(one, k), weight)) for one in each]).to(distance.dtype)
+        for k, each in enumerate(zip(*(network(seen) for network in networks), strict=True))
+    ]
     moved = [steady + scale * each.mean(0) for each in predicted]
     shift = conserving_shift(moved[0], metal, width)
     after = moved[0] + shift.reshape(per_cell)
@@ -81,10 +82,22 @@ def _spread(predicted: Tensor, after: Tensor, scale: Tensor, width: float) -> Te
     """See `Move.spread`; of predictions (network, particle, …) in units of the scale."""
     if len(predicted) == 1:
         return torch.zeros(len(after)).to(after)
-    xi = torch.sigmoid(4 / width * after)
-    weight = (xi * (1 - xi)).flatten(1)
+    weight = interface_weight(after, width).flatten(1)
     variance = (predicted.var(0, correction=0) * scale.square()).flatten(1)
-    return ((weight * variance).sum(1) / weight.sum(1).clamp(min=1e-9)).sqrt()
+    return (weight * variance).sum(1).sqrt()
+
+
+def interface_weight(distance: Tensor, width: float) -> Tensor:
+    """ξ(1 − ξ) over its sum (particle, [z,] y, x): a mean over the surface by it is one by area."""
+    xi = torch.sigmoid(4 / width * distance)
+    weight = xi * (1 - xi)
+    return weight / weight.flatten(1).sum(1).clamp(min=1e-6).reshape(-1, *[1] * (distance.ndim - 1))
+
+
+def _centred(prediction: Tensor, weight: Tensor) -> Tensor:
+    """Less its mean over the surface, which the last even displacement takes back and no loss would hold."""
+    axes = tuple(range(1, prediction.ndim))
+    return prediction - (weight * prediction).sum(axes, keepdim=True)
 
 
 def solid_fraction(distance: Tensor) -> Tensor:

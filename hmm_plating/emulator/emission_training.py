@@ -61,13 +61,13 @@ class EmissionTraining:
 
     chunks: int = 100
     held_out: int = 4
-    epochs: int = 36
+    epochs: int = 48
     networks: int = 2
     channels: int = 32
     layers: int = 2
     batch: int = 64
     learning_rate: float = 4e-3
-    gradient_weight: float = 0.1
+    gradient_weight: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -157,10 +157,10 @@ def train_transition(
         kind="transition",
         architecture=asdict(trained[0].architecture) | {"networks": networks},
         trained_on=(
-            f"{settings.rounds} batches of {settings.particles} trajectories of {source.frames} frames, plating then "
-            f"stripping {source.metal.name}, in boxes of {' × '.join(map(str, source.grid.shape))} cells by the "
-            f"simulated step; horizon {settings.horizon}, weights of the losses {settings.data:g} and "
-            f"{settings.variational:g}, seed {settings.seed}"
+            f"each of {networks} networks: {settings.rounds} batches of {settings.particles} trajectories of "
+            f"{source.frames} frames, plating then stripping {source.metal.name}, in boxes of "
+            f"{' × '.join(map(str, source.grid.shape))} cells by the simulated step; horizon {settings.horizon}, "
+            f"weights of the losses {settings.data:g} and {settings.variational:g}, seed {settings.seed}"
         ),
         spacing=source.grid.spacing,
         ranges=card_ranges(source),

@@ -19,6 +19,7 @@ from turns import seconds
 
 from hmm_plating import PlatingModel, emission
 from hmm_plating.emulator import EmissionSurrogate
+from hmm_plating.emulator.trust import descriptors
 from hmm_plating.filter_recording import drives, observations
 from hmm_plating.inference import ParticleFilter, systematic
 from hmm_plating.instrument import Drive
@@ -121,7 +122,7 @@ def strange(model: PlatingModel, surrogate: EmissionSurrogate) -> Table:
     shapes[1, 3:6, 20:30] = 0
     shapes[2, : rows // 2, ::4] = 1
     guess = surrogate.guess(shapes, model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
-    distance = surrogate.trust.mahalanobis(shapes.float())
+    distance = surrogate.trust.mahalanobis(descriptors(shapes.float()))
     names = ("needle of two columns", "closed pore", "comb")
     found = [
         (name, f"{float(d):.0f}", "trusted" if bool(known) else "sent to the solver")

@@ -26,7 +26,7 @@ from hmm_plating.emulator.trajectories import simulate_trajectories
 from hmm_plating.model_file import load_model_file
 
 NAMES = ("mean thickness", "solid fraction", "field", "Sq")
-TRAININGS = {"even displacement": None, "classic": 1, "autoregressive": 28}
+TRAININGS = {"first guess": None, "classic": 1, "autoregressive": 28}
 TEST_SEED, TEST_PARTICLES = 987654321, 64
 
 
@@ -48,7 +48,7 @@ def curves(folder: Path, seeds: int, rounds: int, particles: int) -> dict[str, n
                 settings = Settings(rounds, particles=particles, horizon=horizon, seed=seed)
                 train(network, source, settings, checkpoint=folder / f"{name}-{seed}.npz", resume=True)
                 print(f"{name} {seed}: {time.monotonic() - begin:.0f} s", flush=True)
-            measured = errors(roll_out(network, test), test, source.grid.spacing)
+            measured = errors(roll_out([network], test), test, source.grid.spacing)
             found[name].append(np.stack([measured[one].square().mean(1).sqrt().numpy() for one in NAMES]))
     return {name: np.stack(values) for name, values in found.items()}
 

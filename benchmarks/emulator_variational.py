@@ -20,19 +20,19 @@ from torch import Tensor
 
 from hmm_plating import Protocol, transition
 from hmm_plating.emulator.conservation import conserving_shift
+from hmm_plating.emulator.displacement import move
 from hmm_plating.emulator.evaluation import errors, field, roll_out
 from hmm_plating.emulator.features import redistanced, step_lengths
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
 from hmm_plating.emulator.train_transition import new_network, source_of
 from hmm_plating.emulator.training import Settings, train
 from hmm_plating.emulator.trajectories import simulate_trajectories
-from hmm_plating.emulator.transition_emulator import move
 from hmm_plating.model_file import load_model_file
 from hmm_plating.transition.coefficients import coefficients
 
 PARTICLES, HORIZON, WEIGHT = 6, 28, 0.08  # potential and data are then errors of the same size
 TRAININGS = {
-    "none (even displacement)": None,
+    "none (first guess)": None,
     "120 trajectories": {"pool": 20},
     "12 trajectories": {"pool": 2},
     "12 trajectories and variational": {"pool": 2, "variational": WEIGHT},
@@ -57,7 +57,7 @@ def wave_decay(network: MultiscaleNetwork, parameters: transition.Parameters, di
     before = amplitude(distance)
     for _ in range(FRAMES):
         metal = field(distance + displacement, c.width).flatten(1).sum(-1)
-        distance = redistanced(move(network, distance, metal, 0 * distance, duration, c).distance, 2)
+        distance = redistanced(move([network], distance, metal, 0 * distance, duration, c).distance, 2)
     smoothing = float(step_lengths(torch.tensor([displacement], dtype=torch.float64), duration, c).smoothing)
     return -math.log(amplitude(distance) / before) / (FRAMES * smoothing * (2 * math.pi / WAVELENGTH) ** 2)
 
@@ -71,7 +71,7 @@ def planar_front(network: MultiscaleNetwork, parameters: transition.Parameters) 
     metal = field(distance, c.width).flatten(1).sum(-1)
     for _ in range(FRAMES):
         metal = metal + columns
-        distance = redistanced(move(network, distance, metal, 0 * distance, 4.0, c).distance, 2)
+        distance = redistanced(move([network], distance, metal, 0 * distance, 4.0, c).distance, 2)
     wanted = redistanced((14 + FRAMES - y).expand(48, 32)[None], 2)
     height = field(distance, c.width).sum(-2) - field(wanted, c.width).sum(-2)
     shifted = distance + conserving_shift(distance, metal, c.width)
@@ -96,7 +96,7 @@ def main(rounds: int) -> None:
             train(network, source, Settings(rounds, particles=PARTICLES, horizon=HORIZON, **changes))
         taken = time.monotonic() - begin
         with torch.no_grad():
-            measured = errors(roll_out(network, test), test, source.grid.spacing)
+            measured = errors(roll_out([network], test), test, source.grid.spacing)
             rates = [wave_decay(network, parameters, displacement) for displacement in (0.0, 0.5)]
             height, profile = planar_front(network, parameters)
         shown = [(one, frame) for one in ("field", "Sq") for frame in (0, 13, 27)]

@@ -40,7 +40,7 @@ from hmm_plating.recording_options import add_hints, hints_of
 from hmm_plating.run_store import open_run
 from hmm_plating.shell_completion import add_completion
 from hmm_plating.simulate_recording import Protocol, simulate_recording
-from hmm_plating.surrogate_options import add_surrogate, corrected_share, surrogate_of, with_surrogate
+from hmm_plating.surrogate_options import add_stand_ins, corrected_share, named_weights, stand_ins_of
 from hmm_plating.train_command import add_train
 from hmm_plating.watch_command import add_watch
 
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     filter_.add_argument(
         "--withhold", type=int, action="append", default=[], metavar="N", help="overtone to hide from the filter"
     )
-    add_surrogate(filter_)
+    add_stand_ins(filter_)
     filter_.add_argument("--interval", type=positive, default=2.0, metavar="S", help="filter step in s (2)")
     filter_.add_argument(
         "--area", type=positive, metavar="CM2", help="electrode area in cm² (default: the file's own, else 0.785)"
@@ -251,7 +251,7 @@ def _filter(options: argparse.Namespace) -> None:
     checkpoint = output.with_suffix(".checkpoint")
     if not options.resume and checkpoint.is_dir() and any(checkpoint.iterdir()):
         raise InputError(f"{checkpoint} keeps a run: continue it with --resume, or delete the folder")
-    surrogate = surrogate_of(options)
+    stand_ins = stand_ins_of(options)
     build = load_model_file(options.model)
     model_text = Path(options.model).read_text(encoding="utf-8", errors="replace")
     raw = recording.read(
@@ -266,7 +266,7 @@ def _filter(options: argparse.Namespace) -> None:
     )
     resampled = recording.resample(raw, options.interval)
     require_noise(resampled)
-    model = with_surrogate(build(recording.first_steps(resampled)), surrogate)
+    model = stand_ins.put_into(build(recording.first_steps(resampled)))
     try:
         with model_file_errors(options.model), inference.progress_bar() as progress:
             result = filter_recording(
@@ -286,9 +286,9 @@ def _filter(options: argparse.Namespace) -> None:
         if not (options.resume or isinstance(error.__cause__, OSError)):  # resumed, it would end there again
             shutil.rmtree(checkpoint, ignore_errors=True)
         raise
-    result.attrs.update(model=str(options.model), model_text=model_text, command=options.command_line)
-    if surrogate is not None:
-        result.attrs["emission_surrogate"] = options.emission_surrogate
+    result.attrs.update(
+        model=str(options.model), model_text=model_text, command=options.command_line, **named_weights(options)
+    )
     inference.save(result, output)
     if not options.keep_checkpoint:
         shutil.rmtree(checkpoint)

@@ -14,7 +14,7 @@ from hmm_plating.follow import Update, follow
 from hmm_plating.model_file import load_model_file, model_file_errors
 from hmm_plating.recording.growing_recording import FIRST_PART, GrowingRecording
 from hmm_plating.recording_options import hints_of
-from hmm_plating.surrogate_options import corrected_share, surrogate_of, with_surrogate
+from hmm_plating.surrogate_options import corrected_share, named_weights, stand_ins_of
 
 STATUS = 10.0  # s between lines that say where the filter is
 
@@ -29,7 +29,7 @@ def follow_files(options: argparse.Namespace) -> None:
         raise InputError(
             f"{name} is not for --follow, which goes on with what is in its store and keeps the last state"
         )
-    surrogate = surrogate_of(options)
+    stand_ins = stand_ins_of(options)
     build = load_model_file(options.model)
     source = GrowingRecording(
         options.recording,
@@ -44,7 +44,7 @@ def follow_files(options: argparse.Namespace) -> None:
     )
     updates = follow(
         source,
-        lambda recording: with_surrogate(build(recording), surrogate),
+        lambda recording: stand_ins.put_into(build(recording)),
         particles=options.particles,
         chains=options.chains,
         seed=options.seed,
@@ -58,7 +58,7 @@ def follow_files(options: argparse.Namespace) -> None:
             "model": str(options.model),
             "model_text": Path(options.model).read_text(encoding="utf-8", errors="replace"),
             "command": options.command_line,
-            **({} if surrogate is None else {"emission_surrogate": options.emission_surrogate}),
+            **named_weights(options),
         },
         say=_say,
     )

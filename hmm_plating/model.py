@@ -70,7 +70,8 @@ class PlatingModel:
         transport: of the cation from the bulk, which sets the concentration overpotential and Sand's time; None where
             it never lacks.
         load_tolerance: relative error of the roughness part of the load at which the solver may stop.
-        transition_step: moves the surface, `transition.step` or an emulator of it.
+        transition_step: moves the surface, `transition.step` or an emulator of it; of one that leaves some surfaces to
+            the simulated step (`transition.CheckedStep`), `simulated_step` is reported.
         morphology_interval: steps between recorded pictures of the surface.
         surrogate: stand-in for the emission's solver in `first_guess`.
     """
@@ -281,6 +282,10 @@ class PlatingModel:
             placed = nuclei * nucleating[(..., *(None,) * grid.dimensions)]
             surface = transition.add_metal(surface, placed, parameters)
         state["wetting"] = wetting
+        if isinstance(self.transition_step, transition.CheckedStep):
+            surface, simulated = self.transition_step.checked(surface, current, duration, noise, parameters)
+            state["simulated_step"] = simulated
+            return surface
         return self.transition_step(surface, current, duration, noise, parameters)
 
     def _wet(self, state: State, bare: Tensor, cathodic_charge: float) -> tuple[Tensor, Tensor]:
@@ -357,6 +362,8 @@ class PlatingModel:
             "surface_frequency_shift": state["surface_frequency_shift"],
             "surface_dissipation_shift": state["surface_dissipation_shift"],
         }
+        if "simulated_step" in state:
+            reported["simulated_step"] = state["simulated_step"].double()
         if self.instrument.has_clock_term:
             belief = LinearGaussianState(state["coefficient_mean"], state["coefficient_covariance"])
             mean, deviation = self.instrument.clock_error(belief, self.overtones)

@@ -7,10 +7,11 @@ import csv
 import io
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -35,7 +36,7 @@ class Trained(NamedTuple):
 
     weights: Mapping[str, Tensor]
     card: ModelCard
-    log: list[Mapping[str, float]]  # one row per round
+    log: Sequence[Mapping[str, float]]  # one row per round
 
 
 class Trainable(NamedTuple):
@@ -46,30 +47,32 @@ class Trainable(NamedTuple):
     train: Callable[[PlatingModel, argparse.Namespace, Path, Told], Trained]
 
 
-def _train_transition(model: PlatingModel, options: argparse.Namespace, checkpoint: Path, told: Told) -> Trained:
+def _train_transition(model: PlatingModel, options: argparse.Namespace, folder: Path, told: Told) -> Trained:
     settings = Settings(options.rounds, seed=options.seed, learning_rate=4e-3)
-    network, card, log = train_transition(
+    emulated, log = train_transition(
         model,
         settings,
-        checkpoint=checkpoint,
-        resume=options.resume,
+        folder,
+        executor=_executor(options),
+        device=options.device,
         progress=lambda done, total, last: told(done, total, last.data),
     )
-    return Trained(network.state_dict(), card, [row._asdict() for row in log])
+    rows = [{"network": 1 + index // options.rounds, **row._asdict()} for index, row in enumerate(log)]
+    return Trained(emulated.weights(), emulated.card, rows)
 
 
-def _train_emission(model: PlatingModel, options: argparse.Namespace, checkpoint: Path, told: Told) -> Trained:
-    folder = checkpoint.with_suffix("")  # examples and networks
-    if folder.exists() and not options.resume:
-        raise InputError(f"{folder} keeps a training: continue it with --resume, or delete the folder")
+def _train_emission(model: PlatingModel, options: argparse.Namespace, folder: Path, told: Told) -> Trained:
     settings = EmissionTraining(chunks=options.rounds, seed=options.seed)
-    surrogate, log = train_emission(model, settings, folder, told)
-    shutil.rmtree(folder)
+    surrogate, log = train_emission(model, settings, folder, told, _executor(options))
     return Trained(surrogate.weights(), surrogate.card, [row._asdict() for row in log])
 
 
+def _executor(options: argparse.Namespace) -> int | None:
+    return options.processes if options.processes > 1 else None
+
+
 TRAINABLE = {
-    "transition": Trainable("the phase-field step that moves the surface", 550, _train_transition),
+    "transition": Trainable("the phase-field step that moves the surface", 1600, _train_transition),
     "emission": Trainable("the load of a surface on the crystal", EmissionTraining.chunks, _train_emission),
 }
 
@@ -92,9 +95,28 @@ def add_train(commands: Any) -> None:
             "--rounds", type=integer(1), default=what.rounds, metavar="N", help=f"batches of data ({what.rounds})"
         )
         add_seed(kind)
+        kind.add_argument(
+            "--processes",
+            type=integer(1),
+            default=1,
+            metavar="N",
+            help="that simulate what the network learns from; the weights are the same for any number (1)",
+        )
+        if name == "transition":
+            kind.add_argument("--device", type=_device, default="cpu", metavar="D", help="cpu, or cuda for a GPU (cpu)")
         kind.add_argument("--log", metavar="LOG.csv", help="losses of every round (CSV)")
         kind.add_argument("--resume", action="store_true", help="continue a training that was cut off")
         kind.set_defaults(run=_train, what=name)
+
+
+def _device(text: str) -> torch.device:
+    try:
+        device = torch.device(text)
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"must be a device of torch such as cpu or cuda, got {text!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("cuda: torch finds no GPU here")
+    return device
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -108,9 +130,9 @@ def _train(options: argparse.Namespace) -> None:
             raise InputError(f"{path} is a folder: name a file")
         if path is not None:
             check_folder(path.absolute().parent)
-    checkpoint = output.with_suffix(".checkpoint.npz")
-    if checkpoint.exists() and not options.resume:
-        raise InputError(f"{checkpoint} keeps a training: continue it with --resume, or delete the file")
+    folder = output.with_suffix(".checkpoint")
+    if folder.exists() and not options.resume:
+        raise InputError(f"{folder} keeps a training: continue it with --resume, or delete the folder")
     build = load_model_file(options.model)
     model = build(recording.validate(Protocol().recording()))
     loss = TextColumn("{task.fields[loss]}")
@@ -119,11 +141,11 @@ def _train(options: argparse.Namespace) -> None:
         model_file_errors(options.model),
         Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
     ):
-        task = bar.add_task("train", total=options.rounds, loss="")
+        task = bar.add_task("train", total=None, loss="")
         trained = TRAINABLE[options.what].train(
             model,
             options,
-            checkpoint,
+            folder,
             lambda done, total, loss: bar.update(task, completed=done, total=total, loss=f"loss {loss:.3g}"),
         )
     save_weights(output, trained.weights, trained.card)
@@ -134,7 +156,7 @@ def _train(options: argparse.Namespace) -> None:
         rows.writerows(trained.log)
         with atomic_write(log) as temporary:
             temporary.write_text(text.getvalue())
-    checkpoint.unlink(missing_ok=True)
+    shutil.rmtree(folder)
     for name, value in trained.card.errors.items():
         print(f"{name}: {value:.3g}")
     print(output)

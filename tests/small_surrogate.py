@@ -6,7 +6,7 @@ import torch
 
 from hmm_plating import PlatingModel
 from hmm_plating.emulator import EmissionSurrogate, ModelCard
-from hmm_plating.emulator.emission_surrogate import CorrectionNetwork
+from hmm_plating.emulator.emission_surrogate import DESCRIPTORS, CorrectionNetwork
 from hmm_plating.emulator.trust import Trust
 
 ROWS, COLUMNS, SPACING = 12, 16, 8e-9  # of the small model's emission cells
@@ -23,7 +23,7 @@ def small_surrogate(networks: int = 2, wrong: float = 0.1, trusted: bool = True)
     shape = {"rows": ROWS, "columns": COLUMNS, "channels": 6, "layers": 2, "networks": networks}
     card = ModelCard("emission", shape, "nothing", SPACING, {"penetration_depth": (50e-9, 400e-9)})
     limit = torch.tensor(1e9 if trusted else -1.0)
-    return EmissionSurrogate(tuple(made), card, Trust.empty()._replace(distance=limit, spread=limit))
+    return EmissionSurrogate(tuple(made), card, Trust.empty(DESCRIPTORS)._replace(distance=limit, spread=limit))
 
 
 def fits(model: PlatingModel) -> bool:

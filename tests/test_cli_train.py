@@ -26,11 +26,11 @@ def test_weights_that_stand_in_for_the_step(run: Callable[..., Outcome], tmp_pat
     assert set(card.errors) >= {"field, median, last of 28 frames", "Sq, median, middle of 28 frames"}
     assert card.fails
     assert EmulatedStep.load(weights).card == card
-    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "data,variational,horizon"
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "network,data,variational,horizon"
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "w.safetensors"]
     again = tmp_path / "again.safetensors"
-    run(*words[:-1], str(again))
+    run(*words[:-1], str(again), "--processes", "2")
     assert again.read_bytes() == weights.read_bytes()
 
 
@@ -58,6 +58,8 @@ def test_weights_that_stand_in_for_the_solver(run: Callable[..., Outcome], tmp_p
         (["transition", "--output", "w.safetensors", "--log", "log.txt"], "name the file with .csv"),
         (["speech", "--output", "w.safetensors"], "invalid choice: 'speech'"),
         (["transition", "--output", "w.safetensors", "--rounds", "0"], "at least 1"),
+        (["transition", "--output", "w.safetensors", "--processes", "0"], "at least 1"),
+        (["transition", "--output", "w.safetensors", "--device", "abacus"], "must be a device of torch"),
     ],
 )
 def test_what_cannot_be_done(
@@ -71,7 +73,7 @@ def test_what_cannot_be_done(
 
 
 def test_a_training_that_was_cut_off_is_not_lost_by_accident(run: Callable[..., Outcome], tmp_path: Path) -> None:
-    (tmp_path / "w.checkpoint.npz").write_bytes(b"kept")
+    (tmp_path / "w.checkpoint").mkdir()
     with untouched(tmp_path):
         refused(
             run("train", "transition", "--model", MODEL, "--output", str(tmp_path / "w.safetensors")),

@@ -68,6 +68,21 @@ print(json.dumps({
 """
 
 
+EMULATED = """
+import json
+print(json.dumps({
+    "errors": {name: table[name].tolist() for name in table},
+    "left": leaves["left to the simulated step"].tolist(),
+    "difference": leaves["largest difference from it"].tolist(),
+    "relative": relative.median(0).values.tolist(),
+    "trusted": float(trusted.double().mean()),
+    "posterior": {name: [[float(result.posterior[key][..., -1].mean()), float(result.posterior[key][..., -1].std())]
+                         for key in ("thickness", "roughness")] for name, result in results.items()},
+    "solved": solver_share(results["surrogate, half of them corrected"]),
+}))
+"""
+
+
 FROZEN = """
 import json
 print(json.dumps({
@@ -174,3 +189,23 @@ def test_write_your_own_model():
     assert max(facts["distance"]) < 3
     assert min(facts["p"]) > 1e-3
     assert facts["covered"] >= 14  # of 20, which follow one level: 18 are expected
+
+
+@pytest.mark.slow
+def test_emulators():
+    facts, pictures = run(NOTEBOOKS / "06-emulators.ipynb", EMULATED)
+    assert pictures == 1
+    errors = facts["errors"]
+    assert max(errors["mean thickness"]) < 1e-3
+    assert max(errors["field"]) < 0.05
+    assert max(errors["Sq"]) < 0.05
+    assert max(errors["solid fraction"]) < 0.02
+    assert facts["left"] == [False, True, True]
+    assert facts["difference"][0] > 1e-6
+    assert max(facts["difference"][1:]) == 0
+    assert max(facts["relative"]) < 0.01
+    assert facts["trusted"] > 0.95
+    assert facts["solved"] == 0.5
+    for one, other in zip(*facts["posterior"].values(), strict=True):
+        # 4 chains of each, whose own means scatter by a posterior standard deviation at most: three of √(2/4)
+        assert abs(one[0] - other[0]) < 2.1 * max(one[1], other[1])

@@ -14,12 +14,13 @@ import torch
 import xarray as xr
 from cli_runs import Outcome, refused, untouched
 from pyro import poutine
+from small_emulator import small_emulator
 from small_recording import PROTOCOL, Simulated
 from small_surrogate import fits, small_surrogate
 
 from hmm_plating import PlatingModel, emission, filter_recording
-from hmm_plating.emulator import EmissionSurrogate
-from hmm_plating.emulator.trust import Trust
+from hmm_plating.emulator import EmissionSurrogate, save_weights
+from hmm_plating.emulator.trust import Trust, descriptors
 from hmm_plating.filter_recording import drives, observations
 from hmm_plating.inference import ParticleFilter, TwoStage, load
 from hmm_plating.instrument import Drive
@@ -106,7 +107,7 @@ def test_a_needle_is_sent_to_the_true_solver(model: PlatingModel, recording: xr.
     state, observation, drive = moved(model, recording)
     fraction = model.surface_load.solid_fraction(state["order_parameter"])
     jitter = fraction.repeat(40, 1, 1).float() * torch.linspace(0.9, 1.0, 200)[:, None, None]
-    trust = Trust.calibrate(jitter, jitter, torch.ones(200))
+    trust = Trust.calibrate(descriptors(jitter), descriptors(jitter), torch.ones(200))
     strange = dataclasses.replace(model, surrogate=dataclasses.replace(small_surrogate(), trust=trust))
     state["surrogate_error"] = torch.ones(5, 3, dtype=torch.complex128)
     state["order_parameter"][1, :22, 14:18] = 1.0
@@ -200,6 +201,28 @@ def test_the_command(simulated: Simulated, small_model: Path, tmp_path: Path, ru
     assert run("report", str(output), "--output", str(page)).code == 0
     assert "loads by the true solver" in page.read_text(encoding="utf-8")
     assert "50 % of the surfaces" in page.read_text(encoding="utf-8")
+
+
+def test_the_command_with_an_emulated_transition(
+    simulated: Simulated, small_model: Path, tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    """One that trusts itself nowhere: the posterior is that of the simulated step, and the report says why."""
+    weights, output, plain = tmp_path / "w.safetensors", tmp_path / "out.nc", tmp_path / "plain.nc"
+    known = small_emulator()
+    never = dataclasses.replace(known, trust=known.trust._replace(distance=torch.tensor(-1.0)))
+    save_weights(weights, never.weights(), never.card)
+    options = ["--particles", "4", "--chains", "1"]
+    outcome = run(*filter_words(simulated, small_model, output), *options, "--transition-emulator", str(weights))
+    assert outcome.code == 0, outcome
+    assert run(*filter_words(simulated, small_model, plain), *options).code == 0
+    result = load(output)
+    assert result.attrs["transition_emulator"] == str(weights)
+    np.testing.assert_allclose(result["posterior"]["thickness"], load(plain)["posterior"]["thickness"], rtol=1e-9)
+    moved = result["posterior"]["thickness"] > 0
+    assert float(result["posterior"]["simulated_step"].where(moved).mean()) > 0.9  # all but those at rest and bare
+    page = tmp_path / "page.html"
+    assert run("report", str(output), "--output", str(page)).code == 0
+    assert "steps by the simulated transition" in page.read_text(encoding="utf-8")
 
 
 def refused_weights(name: str, path: Path) -> tuple[list[str], tuple[str, ...]]:

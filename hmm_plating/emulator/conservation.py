@@ -35,8 +35,8 @@ def conserving_shift(distance: Tensor, metal: Tensor, width: float) -> Tensor:
             excess = xi.sum(axes) - metal
             low, high = torch.where(excess < 0, shift, low), torch.where(excess < 0, high, shift)
             following = shift - excess / (steepness * (xi * (1 - xi)).sum(axes))
-            # also where the slope underflows
-            following = torch.where((following > low) & (following < high), following, 0.5 * (low + high))
+            # also where the slope underflows; a root that is met is an end of the bracket
+            following = torch.where((following >= low) & (following <= high), following, 0.5 * (low + high))
             # Newton's steps shrink quadratically: the last one is then round-off
             settled = bool(((following - shift).abs() <= _SETTLED * resolution**0.5).all())
             shift = following

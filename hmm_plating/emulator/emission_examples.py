@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from hmm_plating import emission
 from hmm_plating.atomic_file import atomic_write
 from hmm_plating.emulator.emission_surrogate import penetration_depths
 from hmm_plating.errors import InputError
+from hmm_plating.executor import Executor
 from hmm_plating.materials import Electrolyte
 from hmm_plating.model import PlatingModel
 
@@ -106,20 +108,35 @@ def make_chunk(model: PlatingModel, seed: int, index: int, tolerance: float = TO
     return solve_examples(model, grown_surfaces(model, own), electrolyte, tolerance)
 
 
-def chunk(model: PlatingModel, seed: int, index: int, folder: str | os.PathLike[str]) -> Examples:
-    """`make_chunk`, kept in a folder: read where it is there, else made and written.
+def all_chunks(
+    model: PlatingModel, seed: int, count: int, folder: str | os.PathLike[str], executor: Executor
+) -> Iterator[Examples]:
+    """The first chunks, kept in a folder: read where they are there, else made and written, in order.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: a file is damaged.
     """
-    path = Path(folder) / f"examples-{seed}-{index:05d}.npz"
-    if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return Examples(*(torch.from_numpy(file[name]) for name in Examples._fields))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"examples {path} are damaged ({error}): delete the file") from error
-    made = make_chunk(model, seed, index)
+    paths = [Path(folder) / f"examples-{seed}-{index:05d}.npz" for index in range(count)]
+    there = [path.exists() for path in paths]
+    growing = replace(
+        model, instrument=replace(model.instrument, terms=())
+    )  # its functions cannot be sent to another process
+    made = executor(make_chunk, [(growing, seed, index) for index in range(count) if not there[index]])
+    for path, done in zip(paths, there, strict=True):
+        yield read_chunk(path) if done else _kept(next(made), path)
+
+
+def read_chunk(path: Path) -> Examples:
+    """A chunk from its file; raises InputError where it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Examples(*(torch.from_numpy(file[name]) for name in Examples._fields))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"examples {path} are damaged ({error}): delete the file") from error
+
+
+def _kept(made: Examples, path: Path) -> Examples:
+    """The chunk, written."""
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **{name: value.numpy() for name, value in made._asdict().items()})
     return made

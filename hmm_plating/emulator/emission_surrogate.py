@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,14 +23,15 @@ from torch import Tensor, nn
 
 from hmm_plating import emission
 from hmm_plating.emission.closed_form import Overtones, angular_frequencies
-from hmm_plating.emulator.trust import Trust
-from hmm_plating.emulator.weights import ModelCard, load_weights, restore, save_weights
+from hmm_plating.emulator.trust import Trust, descriptors
+from hmm_plating.emulator.weights import Ensemble, ModelCard, load_weights, restored, save_weights
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 DEGREE = 3  # of the polynomial in ln δ_n
 HEAD = 64  # numbers per surface in the last layers, which cost next to nothing
 DEPTH = "penetration_depth"  # name of δ_n in the card's ranges
+DESCRIPTORS = descriptors(torch.zeros(1, 2, 2)).shape[-1]
 
 
 class CorrectionNetwork(nn.Module):
@@ -143,17 +144,15 @@ class EmissionSurrogate:
             shape = {name: int(card.architecture[name]) for name in ("rows", "columns", "channels", "layers")}
             count = int(card.architecture["networks"])
             card.ranges[DEPTH]
-            networks = tuple(CorrectionNetwork(**shape) for _ in range(count))
+            networks = [CorrectionNetwork(**shape) for _ in range(count)]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"weights {path}: the card describes no emission network ({error})") from error
-        module = _module(networks, Trust.empty())
-        restore(module, tensors, path)
-        module.requires_grad_(False)
-        return cls(networks, card, Trust(*(tensors[f"trust.{name}"] for name in Trust._fields)))
+        trained, trust = restored(networks, DESCRIPTORS, tensors, path)
+        return cls(trained, card, trust)
 
     def weights(self) -> dict[str, Tensor]:
         """All numbers, by their names in the weights file."""
-        return _module(self.networks, self.trust).state_dict()
+        return Ensemble(self.networks, self.trust).state_dict()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights file."""
@@ -204,7 +203,8 @@ class EmissionSurrogate:
         if metal is not None:
             thickness = fraction.double().sum((1, 2)) * (spacing / columns)
             load = load + emission.sauerbrey(metal.density * thickness, overtones, resonator)
-        trusted = self.trust.trusted(own.detach().float(), spread)
+        trusted = self.trust.trusted(descriptors(own.detach().float()), spread)
+        trusted |= (own == 0).flatten(1).all(-1)  # a bare crystal's load is exact
         return Guess(load.reshape(*batch, -1), trusted.reshape(batch))
 
     def load_impedance(
@@ -251,16 +251,3 @@ def penetration_depths(overtones: Overtones, electrolyte: Electrolyte, resonator
     """δ_n [m], (overtone,)."""
     omegas = angular_frequencies(overtones, resonator).tolist()
     return torch.tensor([electrolyte.penetration_depth(omega) for omega in omegas], dtype=torch.float64)
-
-
-class _Stored(nn.Module):
-    """Networks and trust under the names of the weights file."""
-
-    def __init__(self, networks: Sequence[CorrectionNetwork], trust: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.trust = nn.ParameterDict({name: nn.Parameter(value, False) for name, value in trust.items()})
-
-
-def _module(networks: Sequence[CorrectionNetwork], trust: Trust) -> _Stored:
-    return _Stored(networks, trust._asdict())

@@ -12,12 +12,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from hmm_plating.emulator.emission_examples import VISCOSITIES, Examples, chunk, joined
+from hmm_plating.emulator.emission_examples import VISCOSITIES, Examples, all_chunks, joined
 from hmm_plating.emulator.emission_surrogate import (
     DEPTH,
     CorrectionNetwork,
@@ -28,9 +28,10 @@ from hmm_plating.emulator.emission_surrogate import (
     penetration_depths,
 )
 from hmm_plating.emulator.network_state import entries_of, take_up
-from hmm_plating.emulator.trust import Trust
+from hmm_plating.emulator.trust import Trust, descriptors
 from hmm_plating.emulator.weights import ModelCard
 from hmm_plating.errors import InputError, require_integer
+from hmm_plating.executor import as_executor
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.state_file import save_state, saved_state
 from hmm_plating.model import PlatingModel
@@ -60,13 +61,13 @@ class EmissionTraining:
 
     chunks: int = 100
     held_out: int = 4
-    epochs: int = 36
+    epochs: int = 48
     networks: int = 2
     channels: int = 32
     layers: int = 2
     batch: int = 64
     learning_rate: float = 4e-3
-    gradient_weight: float = 0.1
+    gradient_weight: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +89,7 @@ def train_emission(
     settings: EmissionTraining,
     folder: str | os.PathLike[str],
     told: Told = lambda done, total, error: None,
+    executor: Any = None,
 ) -> tuple[EmissionSurrogate, list[Epoch]]:
     """Make examples, train and calibrate; a run that was cut off goes on where it was.
 
@@ -96,6 +98,7 @@ def train_emission(
         settings: see there.
         folder: for examples and the state of the training; made where it is missing.
         told: called after every epoch, and after every chunk of examples, when none is done.
+        executor: where examples are made, see `executor.as_executor`.
 
     Returns:
         The surrogate, and what every epoch came to.
@@ -108,8 +111,8 @@ def train_emission(
     folder = Path(folder)
     folder.mkdir(exist_ok=True)
     chunks = []
-    for index in range(settings.held_out + settings.chunks):
-        chunks.append(_measurable(chunk(model, settings.seed, index, folder)))
+    for made in all_chunks(model, settings.seed, settings.held_out + settings.chunks, folder, as_executor(executor)):
+        chunks.append(_measurable(made))
         told(0, settings.networks * settings.epochs, math.nan)
     held_out, examples = joined(chunks[: settings.held_out]), joined(chunks[settings.held_out :])
     limits = _depth_limits(model)
@@ -119,7 +122,7 @@ def train_emission(
     ]
     networks, log = tuple(network for network, _ in trained), [row for _, rows in trained for row in rows]
     values, spread = _predict(networks, held_out, limits)
-    trust = Trust.calibrate(examples.solid_fraction, held_out.solid_fraction, spread)
+    trust = Trust.calibrate(descriptors(examples.solid_fraction), descriptors(held_out.solid_fraction), spread)
     rows, columns = examples.solid_fraction.shape[1:]
     spacing = model.surface_load.spacing
     card = ModelCard(

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from hmm_plating import morphology
+from hmm_plating.emulator.displacement import move
 from hmm_plating.emulator.features import redistanced
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
 from hmm_plating.emulator.trajectories import Trajectories
-from hmm_plating.emulator.transition_emulator import move
 
 
 @torch.no_grad()
-def roll_out(network: MultiscaleNetwork, trajectories: Trajectories, noise: Tensor | None = None) -> Tensor:
-    """Signed distances that the network predicts from the start on (frame + 1, particle, [z,] y, x) [cells].
+def roll_out(networks: Sequence[MultiscaleNetwork], trajectories: Trajectories, noise: Tensor | None = None) -> Tensor:
+    """Signed distances that networks predict from the start on (frame + 1, particle, [z,] y, x) [cells].
 
     Args:
-        network: trained.
+        networks: trained.
         trajectories: whose start, charges and parameters it takes.
         noise: instead of that of the trajectories, of its shape.
     """
@@ -26,7 +28,7 @@ def roll_out(network: MultiscaleNetwork, trajectories: Trajectories, noise: Tens
     predicted = [distance]
     for frame, agitation in enumerate(given):
         metal = trajectories.metal[frame + 1]
-        moved = move(network, distance, metal, agitation, trajectories.duration, c)
+        moved = move(networks, distance, metal, agitation, trajectories.duration, c)
         distance = redistanced(moved.distance, c.dimensions)
         predicted.append(distance)
     return torch.stack(predicted)

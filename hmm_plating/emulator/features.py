@@ -23,7 +23,9 @@ _SWEEPS = math.ceil(FARTHEST - TRUSTED)
 _CHAMFER = 0.95  # of the Euclidean steps: errors of both signs below 5 % (Borgefors, CVGIP 27 (1984) 321)
 _LONGEST_DISPLACEMENT = 8.0  # cells, above which the step is not told apart
 _REACH = 8.0  # cells, of the features of crystal and top
-CHANNELS = 11
+_MODERATE_SMOOTHING = 0.1  # cells per curvature of one per cell
+CHANNELS = 12
+_NORMAL_SWEEPS = 2
 
 
 class Lengths(NamedTuple):
@@ -35,8 +37,14 @@ class Lengths(NamedTuple):
 
     @property
     def scale(self) -> Tensor:
-        """Largest difference from an even displacement; 0 of a step in which nothing can move."""
+        """Of the step: how far any part of a surface may move; 0 of a step in which nothing can."""
         return self.displacement.abs() + self.smoothing + self.noise
+
+    @property
+    def correction(self) -> Tensor:
+        """Largest difference from the first guess, which knows smoothing to first order."""
+        second_order = self.smoothing.square() / (self.smoothing + _MODERATE_SMOOTHING)
+        return self.displacement.abs() + second_order + self.noise
 
 
 def step_lengths(displacement: Tensor, duration: float, c: Coefficients) -> Lengths:
@@ -110,15 +118,62 @@ def _beside(field: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def features(distance: Tensor, noise: Tensor, lengths: Lengths, width: float, dimensions: int) -> Tensor:
+def mean_along_normal(noise: Tensor, distance: Tensor, displacement: Tensor, width: float, dimensions: int) -> Tensor:
+    """Noise that displaces the front at each place: its mean along the normal, weighted by |∇ξ| half-way of the step.
+
+    Each sweep averages a cell with those beside it, along every axis by the square of the normal's component; the
+    denominator is averaged with it, so the mean reaches some cells beyond the interface.
+
+    Args:
+        noise: standard normal (particle, [z,] y, x).
+        distance: signed, of that shape [cells].
+        displacement: of an even front (particle,) [cells].
+        width: ℓ [cells].
+        dimensions: 2 or 3.
+    """
+    near = distance.clamp(-FARTHEST, FARTHEST)
+    axes = (-2, -1, -3)[:dimensions]
+    slopes = [0.5 * (after - before) for after, before in (_beside(near, axis) for axis in axes)]
+    square = sum((slope.square() for slope in slopes), torch.full_like(near, 1e-3))
+    parts = [0.25 * slope.square() / square for slope in slopes]
+    inside = torch.sigmoid(4 / width * (distance + 0.5 * displacement.reshape(-1, *[1] * dimensions)))
+    weight = inside * (1 - inside)
+    total, weights = weight * noise, weight
+    for _ in range(_NORMAL_SWEEPS):
+        total, weights = (
+            0.5 * one + sum(part * sum(_beside(one, axis)) for part, axis in zip(parts, axes, strict=True))
+            for one in (total, weights)
+        )
+    return total / (weights + 1e-6)
+
+
+def mean_curvature(distance: Tensor, dimensions: int) -> Tensor:
+    """Sum of the principal curvatures of surfaces of equal distance near the surface, of bumps > 0, within ±1 [1/cell].
+
+    Args:
+        distance: signed (particle, [z,] y, x) [cells].
+        dimensions: 2 or 3.
+    """
+    near = distance.clamp(-TRUSTED, TRUSTED)
+    faces = [one for axis in (-2, -1, -3)[:dimensions] for one in _beside(near, axis)]
+    curvature = (len(faces) * near - sum(faces)).clamp(-1, 1)
+    return torch.where(distance.abs() <= TRUSTED - 1, curvature, 0.0)  # beyond, a neighbour is cut off
+
+
+def features(
+    distance: Tensor, noise: Tensor, pushed: Tensor, curvature: Tensor, lengths: Lengths, width: float, dimensions: int
+) -> Tensor:
     """Input of the network (particle, CHANNELS, [z,] y, x).
 
-    Signed distance, phase before and after an even displacement, noise on the interface before and after it, curvature
-    times the smoothing, the step's displacement and size, its smoothing, and closeness to crystal and top of the box.
+    Signed distance, phase before and after an even displacement, noise on the interface before and after it and its
+    mean along the normal, curvature times the smoothing, the step's displacement and size, its smoothing, and closeness
+    to crystal and top of the box.
 
     Args:
         distance: signed (particle, [z,] y, x) [cells].
         noise: standard normal, of that shape.
+        pushed: `mean_along_normal` of it.
+        curvature: `mean_curvature` of the surface.
         lengths: of the step.
         width: ℓ [cells].
         dimensions: 2 or 3.
@@ -134,8 +189,6 @@ def features(distance: Tensor, noise: Tensor, lengths: Lengths, width: float, di
     before = torch.sigmoid(4 * distance / width)
     after = torch.sigmoid(4 * (distance + per_cell(displacement)) / width)
     agitation = per_cell(lengths.noise / scale) * noise
-    faces = [one for axis in (-2, -1, -3)[:dimensions] for one in _beside(near, axis)]
-    curvature = (len(faces) * near - sum(faces)).clamp(-1, 1)
     rows = distance.shape[-2]
     height = torch.arange(rows, dtype=distance.dtype, device=distance.device)[:, None] + 0.5
     channels = [
@@ -144,6 +197,7 @@ def features(distance: Tensor, noise: Tensor, lengths: Lengths, width: float, di
         2 * after - 1,
         4 * before * (1 - before) * agitation,
         4 * after * (1 - after) * agitation,
+        per_cell(lengths.noise / scale) * pushed,
         per_cell(lengths.smoothing / scale) * curvature,
         per_cell(lengths.displacement / scale),
         per_cell(torch.log(scale.clamp(1e-3, longest))),

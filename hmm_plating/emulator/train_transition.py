@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from hmm_plating.emulator.displacement import move, solid_fraction
 from hmm_plating.emulator.evaluation import errors, roll_out
 from hmm_plating.emulator.features import CHANNELS
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
 from hmm_plating.emulator.training import Round, Settings, train
-from hmm_plating.emulator.trajectories import THINNEST_FILM, Ranges, Source, card_ranges, simulate_trajectories
+from hmm_plating.emulator.trajectories import (
+    THINNEST_FILM,
+    Ranges,
+    Source,
+    Trajectories,
+    card_ranges,
+    simulate_trajectories,
+)
+from hmm_plating.emulator.transition_emulator import EmulatedStep
+from hmm_plating.emulator.trust import Trust, relief_descriptors
 from hmm_plating.emulator.weights import ModelCard
 from hmm_plating.errors import InputError
 from hmm_plating.model import DEFAULT_PARAMETERS, PlatingModel
 from hmm_plating.wandering import Wandering
 
 TEST_PARTICLES = 32
+KNOWN_PARTICLES = 128  # trajectories whose surfaces are what the emulator knows
+NETWORK_SEEDS = 1000  # networks of one seed, at most
 _TEST_SEED = 2**61  # apart from those of training
 
 FAILS = (
-    "noise as strong as the drive, or currents whose step moves the surface by more than 8 cells: the last metal of a "
-    "stripping is taken away evenly",
-    "films thinner than one and a half interface widths on the crystal",
+    "currents whose step moves the surface by more than 8 cells, as where the last metal is stripped, and surfaces "
+    "unlike those of the training, such as needles and closed pores: they are detected",
+    "films thinner than one and a half interface widths on the crystal, and noise as strong as the drive",
     "concentration that varies within the box (Transport with resolved=True) and anisotropic surface energy: refused",
 )
 
@@ -91,23 +107,46 @@ def new_network(dimensions: int, seed: int) -> MultiscaleNetwork:
 def train_transition(
     model: PlatingModel,
     settings: Settings,
+    folder: str | os.PathLike[str],
     *,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-    progress: Callable[[int, int, Round], None] | None = None,
-) -> tuple[MultiscaleNetwork, ModelCard, list[Round]]:
+    networks: int = 2,
+    executor: Any = None,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int, Round], None] = lambda done, total, last: None,
+) -> tuple[EmulatedStep, list[Round]]:
     """Train an emulator of a model's transition and measure it on trajectories that it has not seen.
 
-    Args: as `training.train`.
+    Args:
+        model: whose transition it is.
+        settings: of each network; the seeds of the others follow.
+        folder: for the state of the training, from which it goes on; made where it is missing.
+        networks: that differ in their seed.
+        executor: where trajectories are simulated, see `executor.as_executor`.
+        device: where the networks learn.
+        progress: called after each round with the rounds done, their number and the last one.
 
     Returns:
-        The network, its card, and the log of the training.
+        The emulator, and the log of the training, one network after the other.
     """
-    source = source_of(model)
-    network = new_network(model.grid.dimensions, settings.seed)
-    log = train(network, source, settings, checkpoint=checkpoint, resume=resume, progress=progress)
+    source, dimensions = source_of(model), model.grid.dimensions
+    Path(folder).mkdir(exist_ok=True)
+    trained, log = [], list[Round]()
+    for number in range(networks):
+        seed, before = NETWORK_SEEDS * settings.seed + number, number * settings.rounds
+        network = new_network(dimensions, seed)
+        log += train(
+            network,
+            source,
+            replace(settings, seed=seed),
+            checkpoint=Path(folder) / f"network-{number}.npz",
+            resume=True,
+            executor=executor,
+            device=device,
+            progress=partial(_of_all, progress, before, networks),
+        )
+        trained.append(network.cpu().requires_grad_(False))
     test = simulate_trajectories(source, TEST_PARTICLES, _TEST_SEED + settings.seed)
-    measured = errors(roll_out(network, test), test, source.grid.spacing)
+    measured = errors(roll_out(trained, test), test, source.grid.spacing)
     found = {}
     for name in ("field", "solid fraction", "Sq", "dendrite height"):
         for part, frame in (("middle", source.frames // 2), ("last", -1)):
@@ -116,16 +155,40 @@ def train_transition(
             found[f"{name}, median, {part} of {source.frames} frames"] = float(sizes.median())
     card = ModelCard(
         kind="transition",
-        architecture=asdict(network.architecture),
+        architecture=asdict(trained[0].architecture) | {"networks": networks},
         trained_on=(
-            f"{settings.rounds} batches of {settings.particles} trajectories of {source.frames} frames, plating then "
-            f"stripping {source.metal.name}, in boxes of {' × '.join(map(str, source.grid.shape))} cells by the "
-            f"simulated step; horizon {settings.horizon}, weights of the losses {settings.data:g} and "
-            f"{settings.variational:g}, seed {settings.seed}"
+            f"each of {networks} networks: {settings.rounds} batches of {settings.particles} trajectories of "
+            f"{source.frames} frames, plating then stripping {source.metal.name}, in boxes of "
+            f"{' × '.join(map(str, source.grid.shape))} cells by the simulated step; horizon {settings.horizon}, "
+            f"weights of the losses {settings.data:g} and {settings.variational:g}, seed {settings.seed}"
         ),
         spacing=source.grid.spacing,
         ranges=card_ranges(source),
         errors=found,
         fails=FAILS,
     )
-    return network, card, log
+    known = simulate_trajectories(source, KNOWN_PARTICLES, _TEST_SEED - 1 - settings.seed)
+    return EmulatedStep(tuple(trained), card, calibrated_trust(trained, known, test)), log
+
+
+def _of_all(
+    progress: Callable[[int, int, Round], None], before: int, networks: int, done: int, total: int, last: Round
+) -> None:
+    """A network's progress as that of all."""
+    progress(before + done, networks * total, last)
+
+
+def calibrated_trust(networks: Sequence[MultiscaleNetwork], known: Trajectories, held_out: Trajectories) -> Trust:
+    """Thresholds from simulated surfaces of two sets of trajectories, and the networks' spread on the second."""
+    c = held_out.coefficients
+
+    def described(trajectories: Trajectories) -> Tensor:
+        return relief_descriptors(solid_fraction(trajectories.distance[:-1].flatten(0, 1)), c.dimensions)
+
+    spreads = []
+    with torch.no_grad():
+        for frame, noise in enumerate(held_out.noise):
+            metal = held_out.metal[frame + 1]
+            distance = held_out.distance[frame].double()
+            spreads.append(move(networks, distance, metal, noise, held_out.duration, c).spread)
+    return Trust.calibrate(described(known), described(held_out), torch.cat(spreads))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from hmm_plating.emulator.displacement import Move, move
 from hmm_plating.emulator.features import redistanced
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
 from hmm_plating.emulator.network_state import entries_of, take_up
@@ -26,13 +27,14 @@ from hmm_plating.emulator.trajectories import (
     draw_trajectories,
     simulate_trajectories,
 )
-from hmm_plating.emulator.transition_emulator import Move, move
 from hmm_plating.emulator.variational_loss import incremental_potential
 from hmm_plating.errors import InputError, require_integer
+from hmm_plating.executor import Executor, as_executor
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.state_file import save_state, saved_state
 from hmm_plating.transition.coefficients import Coefficients, each_tensor
 
+AHEAD = 64  # batches that other processes simulate while the network learns
 COARSE_WEIGHT = 0.1  # of the loss of each coarser scale relative to that of the finest
 _LARGEST_GRADIENT = 1.0  # norm
 
@@ -101,6 +103,8 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     checkpoint_interval: float = 30.0,
+    executor: Any = None,
+    device: torch.device | str = "cpu",
     progress: Callable[[int, int, Round], None] | None = None,
 ) -> list[Round]:
     """Train in place; the same source, settings and network give the same weights.
@@ -112,6 +116,8 @@ def train(
         checkpoint: file that keeps the state of training, every `checkpoint_interval` [s] and at the end.
         resume: go on from it; the result is that of an uninterrupted run.
         checkpoint_interval: [s].
+        executor: where trajectories are simulated, see `executor.as_executor`; the weights do not depend on it.
+        device: where the network learns; on another one its weights differ by what round-off grows to.
         progress: called after each round with the rounds done, their number and the last one.
 
     Returns:
@@ -123,29 +129,25 @@ def train(
         ArithmeticError: the loss is not finite.
     """
     identity = fingerprint(asdict(settings), source, network)
+    device = torch.device(device)
+    network.to(device)
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.9, 0.98))
     log: list[Round] = []
     saved = saved_state(checkpoint, identity, resume)
     if saved is not None:
         take_up(saved, network, optimiser)
         log = [Round(data, potential, int(horizon)) for data, potential, horizon in saved["log"].tolist()]
-    pool: dict[int, Trajectories] = {}
+    simulated = _simulated(source, settings, len(log), as_executor(executor))
     last = time.monotonic()
     for round_ in range(len(log), settings.rounds):
         for group in optimiser.param_groups:
             group["lr"] = _learning_rate(settings, round_)
         horizon, data, potential = horizon_of(settings, round_), math.nan, math.nan
         if settings.data:
-            batch = round_ if settings.pool is None else round_ % settings.pool
-            trajectories = pool.get(batch)
-            if trajectories is None:
-                trajectories = simulate_trajectories(source, settings.particles, _seed(settings.seed, batch))
-            if settings.pool is not None:
-                pool[batch] = trajectories
-            data = _learn(network, optimiser, trajectories, settings, horizon)
+            data = _learn(network, optimiser, next(simulated).to(device), settings, horizon)
         if settings.variational:
             drawn = draw_trajectories(source, settings.particles, _seed(~settings.seed, round_))
-            potential = _learn(network, optimiser, drawn, settings, None)
+            potential = _learn(network, optimiser, drawn.to(device), settings, None)
         log.append(Round(data, potential, horizon))
         if progress is not None:
             progress(round_ + 1, settings.rounds, log[-1])
@@ -155,6 +157,21 @@ def train(
             save_state(checkpoint, identity, entries)
             last = time.monotonic()
     return log
+
+
+def _simulated(source: Source, settings: Settings, first: int, executor: Executor) -> Iterator[Trajectories]:
+    """The batch of each round from `first` on; as many as `AHEAD` are kept that no round has had yet."""
+
+    def batches(numbers: Sequence[int]) -> Iterator[Trajectories]:
+        arguments = [(source, settings.particles, _seed(settings.seed, number)) for number in numbers]
+        return executor(simulate_trajectories, arguments)
+
+    if settings.pool is not None:
+        kept = list(batches(range(settings.pool)))
+        yield from (kept[round_ % settings.pool] for round_ in range(first, settings.rounds))
+        return
+    for start in range(first, settings.rounds, AHEAD):
+        yield from batches(range(start, min(start + AHEAD, settings.rounds)))
 
 
 def _learn(
@@ -181,7 +198,7 @@ def _learn(
             if horizon is None:  # each step by itself is to be the least: its start is not to be chosen
                 distance = distance.detach()
             metal, noise = trajectories.metal[frame + 1].to(distance.dtype), trajectories.noise[frame]
-            moved = move(network, distance, metal, noise, trajectories.duration, c)
+            moved = move((network,), distance, metal, noise, trajectories.duration, c)
             if horizon is not None:
                 losses.append(data_loss(moved, trajectories.distance[frame + 1], c.width))
             else:

@@ -102,6 +102,12 @@ class Trajectories(NamedTuple):
             coefficients=each_tensor(self.coefficients, lambda value: value[particles]),
         )
 
+    def to(self, device: torch.device) -> Trajectories:
+        """What a network learns from on a device; the start and the parameters stay where they are."""
+        c = each_tensor(self.coefficients, lambda value: value.to(device))
+        distance, metal, noise = (value.to(device) for value in (self.distance, self.metal, self.noise))
+        return self._replace(distance=distance, metal=metal, noise=noise, coefficients=c)
+
 
 def draw_trajectories(source: Source, particles: int, seed: int) -> Trajectories:
     """Surfaces, parameters, currents and noise of a batch, not yet simulated: only the start has a distance.

@@ -1,39 +1,43 @@
 """The emulated transition: a function with the arguments of `transition.step` that a network moves the surface in.
 
-Where an even front would go is computed; the network tells by how much every place differs from it, and a last even
+Where an even front would go is computed; networks tell by how much every place differs from it, and a last even
 displacement makes the metal's growth exactly that of the charge. Books, diffusion layer, moving window and
-overpotential are those of the simulated step.
+overpotential are those of the simulated step. A surface unlike those of the training, or on which the networks differ,
+is moved by the simulated step.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hmm_plating.emulator.conservation import conserving_shift
-from hmm_plating.emulator.features import CHANNELS, Lengths, features, signed_distance, step_lengths
+from hmm_plating.emulator.displacement import LARGEST_DISPLACEMENT, move, solid_fraction
+from hmm_plating.emulator.features import CHANNELS, signed_distance
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
-from hmm_plating.emulator.weights import ModelCard, load_weights, restore
+from hmm_plating.emulator.trust import Trust, relief_descriptors
+from hmm_plating.emulator.weights import Ensemble, ModelCard, load_weights, restored
 from hmm_plating.errors import InputError
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import diffusion_layer
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
 from hmm_plating.transition.coefficients import Coefficients, coefficients, each_tensor
-from hmm_plating.transition.growth import exchange_rates
+from hmm_plating.transition.growth import Backend, exchange_rates
 from hmm_plating.transition.interface import Parameters
 from hmm_plating.transition.moving_window import shift_window
 from hmm_plating.transition.state import State
-from hmm_plating.transition.step import by_charge, check_step
+from hmm_plating.transition.step import by_charge, check_step, step
+from hmm_plating.transition.transport import Transport
 
-LARGEST_DISPLACEMENT = 8.0  # cells: a step that asks for more, as one that strips the last metal does, is even
 PIECE = 2**16  # cells that are moved at a time
+DESCRIPTORS = relief_descriptors(torch.zeros(1, 2, 2)).shape[-1]
 
 # of a step's parameters, those that a card must know the range of
 CHECKED = (
@@ -46,63 +50,19 @@ CHECKED = (
 )
 
 
-class Move(NamedTuple):
-    """What the network makes of a surface: tensors (particle, …), in cells."""
-
-    distance: Tensor  # signed, after the step and the conserving shift (particle, [z,] y, x)
-    lengths: Lengths
-    coarse: list[Tensor]  # signed distance that the coarser scales alone predict, before the shift; finest first
-
-
-def move(
-    network: MultiscaleNetwork, distance: Tensor, metal: Tensor, noise: Tensor, duration: float, c: Coefficients
-) -> Move:
-    """Displace a surface to a given amount of metal; differentiable in everything but the even displacement.
-
-    Args:
-        network: whose output times the step's size is the difference from an even displacement.
-        distance: signed (particle, [z,] y, x) [cells]; its type is that of the projection.
-        metal: Σξ after the step (particle,), above 0 and below the number of cells.
-        noise: standard normal, of the shape of the distance.
-        duration: [s].
-        c: coefficients of the step.
-    """
-    width, dimensions = c.width, distance.ndim - 1
-    even = conserving_shift(distance, metal, width)
-    moderate = even.detach().clamp(-LARGEST_DISPLACEMENT, LARGEST_DISPLACEMENT)
-    with torch.no_grad():
-        lengths = step_lengths(moderate, duration, c)
-    kind = next(network.parameters()).dtype
-    seen = features(
-        distance.to(kind), noise.to(kind), Lengths(*(length.to(kind) for length in lengths)), width, dimensions
-    )
-    per_cell = (-1, *[1] * dimensions)
-    scale = torch.where(even.abs() > LARGEST_DISPLACEMENT, 0 * even, lengths.scale).reshape(per_cell)
-    predicted = network(seen)
-    steady = distance + even.reshape(per_cell)
-    moved = [steady + scale * torch.tanh(_on_finest(one, k)).to(distance.dtype) for k, one in enumerate(predicted)]
-    shift = conserving_shift(moved[0], metal, width)
-    return Move(moved[0] + shift.reshape(per_cell), lengths, moved[1:])
-
-
-def _on_finest(prediction: Tensor, scale: int) -> Tensor:
-    """A coarser scale's values in all the cells that they stand for."""
-    for axis in range(1, prediction.ndim):
-        prediction = prediction.repeat_interleave(2**scale, axis)
-    return prediction
-
-
 @dataclass(frozen=True, eq=False)
 class EmulatedStep:
-    """A trained network in the place of `transition.step`.
+    """Trained networks in the place of `transition.step`.
 
     Attributes:
-        network: trained for the grid spacing and the ranges of the card.
-        card: what it was trained on.
+        networks: trained for the grid spacing and the ranges of the card; they differ in their seed.
+        card: what they were trained on.
+        trust: which surfaces they know, by `trust.relief_descriptors`.
     """
 
-    network: MultiscaleNetwork
+    networks: tuple[MultiscaleNetwork, ...]
     card: ModelCard
+    trust: Trust
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EmulatedStep:
@@ -112,14 +72,28 @@ class EmulatedStep:
             InputError: the file is missing, damaged, of another kind, or does not fit its own card.
         """
         tensors, card = load_weights(path, "transition")
-        network = network_of(card.architecture, path)
-        restore(network, tensors, path)
-        return cls(network.requires_grad_(False), card)
+        trained, trust = restored(networks_of(card.architecture, path), DESCRIPTORS, tensors, path)
+        return cls(trained, card, trust)
+
+    def to(self, device: torch.device | str) -> EmulatedStep:
+        """With its numbers on a device, for states there."""
+        networks = tuple(copy.deepcopy(network).to(device) for network in self.networks)
+        return replace(self, networks=networks, trust=Trust(*(value.to(device) for value in self.trust)))
+
+    def weights(self) -> dict[str, Tensor]:
+        """All numbers, by their names in the weights file."""
+        return Ensemble(self.networks, self.trust).state_dict()
 
     def __call__(
         self, state: State, current_density: Tensor | float, duration: float, noise: Tensor, parameters: Parameters, /
     ) -> State:
-        """As `transition.step`, books to round-off included.
+        """As `transition.step`, books to round-off included; see `checked`."""
+        return self.checked(state, current_density, duration, noise, parameters)[0]
+
+    def checked(
+        self, state: State, current_density: Tensor | float, duration: float, noise: Tensor, parameters: Parameters, /
+    ) -> tuple[State, Tensor]:
+        """The state after the step, and which surfaces the simulated step had to move, bool (...,).
 
         Raises:
             InputError: as `transition.step`, and a grid, parameters or transport that the network was not trained for.
@@ -130,13 +104,26 @@ class EmulatedStep:
         self.card.check_range("current_density", current_density)
         check_step(state, duration, noise, parameters.interface.dimensions)
 
-        def advance(state: State, demand: Tensor) -> State:
-            return self._advance(state, demand, duration, noise, parameters)
+        verdicts: list[Tensor] = []
 
-        return by_charge(state, current_density, duration, parameters, advance)
+        def advance(state: State, demand: Tensor) -> State:
+            moved, trusted = self._advance(state, demand, duration, noise, parameters)
+            verdicts.append(trusted)
+            return moved
+
+        after = by_charge(state, current_density, duration, parameters, advance)
+        doubtful = ~verdicts[0]
+        if bool(doubtful.any()):
+            current = torch.as_tensor(current_density, dtype=torch.float64).to(doubtful.device)
+            some = State(*(value[doubtful] for value in state))
+            backend: Backend = "numba" if doubtful.device.type == "cpu" else "torch"
+            own = _of_some(parameters, doubtful)
+            true = step(some, current.expand(doubtful.shape)[doubtful], duration, noise[doubtful], own, backend)
+            after = State(*(value.index_put((doubtful,), new) for value, new in zip(after, true, strict=True)))
+        return after, doubtful
 
     def _check(self, parameters: Parameters) -> None:
-        interface, architecture = parameters.interface, self.network.architecture
+        interface, architecture = parameters.interface, self.networks[0].architecture
         if interface.dimensions != architecture.dimensions:
             wanted = f"the transition network is for {architecture.dimensions} dimensions"
             raise InputError(f"{wanted}, the grid has {interface.dimensions}")
@@ -150,8 +137,10 @@ class EmulatedStep:
                 "give Transport(resolved=False), or use the simulated step"
             )
 
-    def _advance(self, state: State, demand: Tensor, duration: float, noise: Tensor, parameters: Parameters) -> State:
-        """The metal moved to the demand [m] (...,), the diffusion layer and the overpotential with it."""
+    def _advance(
+        self, state: State, demand: Tensor, duration: float, noise: Tensor, parameters: Parameters
+    ) -> tuple[State, Tensor]:
+        """Metal moved to the demand [m] (...,), diffusion layer and overpotential with it; and which are trusted."""
         grid, transport = parameters.interface, parameters.transport
         batch = demand.shape
         layer = state.diffusion_layer
@@ -171,7 +160,7 @@ class EmulatedStep:
         moving = present & left
         per_cell = (-1, *[1] * grid.dimensions)
         metal = torch.where(moving, wanted, torch.full_like(wanted, 0.5 * field[0].numel()))
-        grown = self._moved(field, metal, noise.reshape(-1, *cells), duration, c)
+        grown, trusted = self._moved(field, metal, noise.reshape(-1, *cells), duration, c)
         # metal without a surface dissolves evenly; without metal nothing grows
         total = field.flatten(1).sum(-1)
         rest = (wanted / torch.where(total > 0, total, torch.ones_like(total))).clamp(0, 1)
@@ -184,19 +173,25 @@ class EmulatedStep:
             base_thickness=base.reshape(batch) * grid.spacing,
             diffusion_layer=layer,
         )
-        return state._replace(overpotential=_overpotential(state, demand / duration, supply, parameters))
+        overpotential = _overpotential(state, demand / duration, supply, parameters)
+        return state._replace(overpotential=overpotential), (trusted | ~moving).reshape(batch)
 
-    def _moved(self, field: Tensor, metal: Tensor, noise: Tensor, duration: float, c: Coefficients) -> Tensor:
-        """ξ after the step, some particles at a time, whose fields stay in the processor's cache."""
+    def _moved(
+        self, field: Tensor, metal: Tensor, noise: Tensor, duration: float, c: Coefficients
+    ) -> tuple[Tensor, Tensor]:
+        """ξ after the step and whether to trust it, some particles at a time, whose fields stay in the cache."""
         count = max(1, PIECE // field[0].numel())
-        moved = []
+        moved, trusted = [], []
         for first in range(0, len(field), count):
             some = slice(first, first + count)
             own = each_tensor(c, itemgetter(some))
             distance = signed_distance(field[some], c.width, c.dimensions)
-            after = move(self.network, distance, metal[some], noise[some], duration, own).distance
-            moved.append(torch.sigmoid(4 / c.width * after))
-        return torch.cat(moved)
+            after = move(self.networks, distance, metal[some], noise[some], duration, own)
+            moved.append(torch.sigmoid(4 / c.width * after.distance))
+            described = relief_descriptors(solid_fraction(distance.detach()).float(), c.dimensions)
+            moderate = after.lengths.displacement.abs() < LARGEST_DISPLACEMENT
+            trusted.append(moderate & self.trust.trusted(described, after.spread.float()))
+        return torch.cat(moved), torch.cat(trusted)
 
     def _shifted(self, field: Tensor, base: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """The window moved until it need not move."""
@@ -207,21 +202,36 @@ class EmulatedStep:
                 return field, base
 
 
-def network_of(architecture: Mapping[str, Any], path: str | os.PathLike[str]) -> MultiscaleNetwork:
-    """The network that a card describes, in single precision.
+def _of_some(parameters: Parameters, chosen: Tensor) -> Parameters:
+    """Parameters of the particles of a mask (...,)."""
+
+    def taken(values: Parameters | Transport) -> dict[str, Any]:
+        tensors = {name: value for name, value in vars(values).items() if isinstance(value, Tensor)}
+        return {name: value.expand(chosen.shape)[chosen] for name, value in tensors.items()}
+
+    transport = parameters.transport
+    if transport is not None:
+        transport = replace(transport, **taken(transport))
+    return replace(parameters, transport=transport, **taken(parameters))
+
+
+def networks_of(architecture: Mapping[str, Any], path: str | os.PathLike[str]) -> list[MultiscaleNetwork]:
+    """The networks that a card describes, in single precision.
 
     Raises:
-        InputError: arguments of another network, or of one for other features.
+        InputError: arguments of other networks, or of ones for other features.
     """
+    arguments = dict(architecture)
     try:
-        described = Architecture(**architecture)
-    except TypeError as error:
+        count = int(arguments.pop("networks"))
+        described = Architecture(**arguments)
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"weights {path}: their card describes another network ({error})") from error
     if described.inputs != CHANNELS:
         raise InputError(
             f"weights {path} are for {described.inputs} features of a surface, this version has {CHANNELS}: train again"
         )
-    return MultiscaleNetwork(described)
+    return [MultiscaleNetwork(described) for _ in range(count)]
 
 
 def _overpotential(state: State, rate: Tensor, supply: Tensor, parameters: Parameters) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which surfaces a surrogate knows: those that look like the ones it was trained on, and on which its networks agree.
+"""Which surfaces a network knows: those that look like the ones it was trained on, and on which several of them agree.
 
 A surface is described by a few numbers of its columns; its distance from the training surfaces (Mahalanobis, Proc.
 Nat. Inst. Sci. India 2 (1936) 49) tells whether it is unlike all of them, the spread of networks that differ in their
@@ -18,8 +18,8 @@ MARGIN = 1.25  # on both thresholds: a filter's posterior is not quite its prior
 _LEAST_DEVIATION = 0.02  # of a descriptor, in cells or as a share: what never varied in training may vary so little
 
 
-def descriptors(solid_fraction: Tensor) -> Tensor:
-    """What surfaces (surface, y, x) look like, (surface, descriptor), lengths in cells.
+def descriptors(solid_fraction: Tensor, dimensions: int = 2) -> Tensor:
+    """What surfaces (surface, [z,] y, x) look like, (surface, descriptor), lengths in cells.
 
     Mean, root mean square and greatest height of the metal in a column, highest metal, mean and greatest step between
     columns, covered share, liquid below metal: mean and greatest of a column.
@@ -28,8 +28,9 @@ def descriptors(solid_fraction: Tensor) -> Tensor:
     height = solid_fraction.sum(-2)
     level = torch.arange(rows, dtype=height.dtype, device=height.device)[:, None]
     top = (solid_fraction.sign() * (level + solid_fraction)).amax(-2)  # of the topmost metal, which fills a part
-    below = (top - height).clamp(min=0)
-    step = (height - height.roll(1, -1)).abs()
+    below = (top - height).clamp(min=0).flatten(1)
+    steps = [(height - height.roll(1, axis)).abs().flatten(1) for axis in range(-1, -dimensions, -1)]
+    step, height, top = torch.cat(steps, 1), height.flatten(1), top.flatten(1)
     return torch.stack(
         [
             height.mean(-1),
@@ -44,6 +45,12 @@ def descriptors(solid_fraction: Tensor) -> Tensor:
         ],
         -1,
     )
+
+
+def relief_descriptors(solid_fraction: Tensor, dimensions: int = 2) -> Tensor:
+    """Those of `descriptors` that a film below the surface does not change, and the greatest height above the mean."""
+    mean, deviation, greatest, _, *others = descriptors(solid_fraction, dimensions).unbind(-1)
+    return torch.stack([deviation, greatest - mean, *others], -1)
 
 
 class Trust(NamedTuple):
@@ -62,15 +69,20 @@ class Trust(NamedTuple):
     spread: Tensor
 
     @classmethod
-    def empty(cls) -> Trust:
-        """Of the right shapes."""
-        count = descriptors(torch.zeros(1, 2, 2)).shape[-1]
-        return cls(torch.zeros(count), torch.zeros(count, count), torch.zeros(()), torch.zeros(()))
+    def empty(cls, descriptors: int) -> Trust:
+        """Of so many descriptors, which trusts no surface."""
+        count, never = descriptors, torch.tensor(-1.0)
+        return cls(torch.zeros(count), torch.zeros(count, count), never, never)
 
     @classmethod
     def calibrate(cls, training: Tensor, held_out: Tensor, spread: Tensor) -> Trust:
-        """From training surfaces (surface, y, x), held-out ones, and the networks' spread on the latter (surface,)."""
-        known = descriptors(training).double()
+        """From the descriptors of training surfaces (surface, descriptor) and of held-out ones.
+
+        Args:
+            training, held_out: descriptors.
+            spread: of the networks on the held-out surfaces (surface,).
+        """
+        known = training.double()
         covariance = torch.cov(known.T) + _LEAST_DEVIATION**2 * torch.eye(known.shape[1], dtype=torch.float64)
         values, vectors = torch.linalg.eigh(covariance)
         trust = cls(
@@ -81,11 +93,10 @@ class Trust(NamedTuple):
             spread=MARGIN * spread.float().quantile(QUANTILE),
         )
 
-    def mahalanobis(self, solid_fraction: Tensor) -> Tensor:
-        """Distance of surfaces (surface, y, x) from those of the training (surface,)."""
-        return ((descriptors(solid_fraction) - self.centre) @ self.whitening.T).square().sum(-1).sqrt()
+    def mahalanobis(self, described: Tensor) -> Tensor:
+        """Distance of surfaces (surface, descriptor) from those of the training (surface,)."""
+        return ((described - self.centre) @ self.whitening.T).square().sum(-1).sqrt()
 
-    def trusted(self, solid_fraction: Tensor, spread: Tensor) -> Tensor:
-        """Whether each surface is within both thresholds, bool (surface,); a bare crystal is, its load is exact."""
-        known = (self.mahalanobis(solid_fraction) <= self.distance) & (spread <= self.spread)
-        return known | (solid_fraction == 0).flatten(1).all(-1)
+    def trusted(self, described: Tensor, spread: Tensor) -> Tensor:
+        """Whether each surface is within both thresholds, bool (surface,)."""
+        return (self.mahalanobis(described) <= self.distance) & (spread <= self.spread)

@@ -10,10 +10,10 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import safetensors
 import safetensors.torch
@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from hmm_plating.atomic_file import atomic_write
+from hmm_plating.emulator.trust import Trust
 from hmm_plating.errors import InputError
 from hmm_plating.versions import versions
 
 Kind = Literal["transition", "emission"]
+NetworkType = TypeVar("NetworkType", bound=nn.Module)
 
 FORMAT = 1  # of the card; one more whenever files of the last cannot be read any longer
 _KEY = "hmm_plating_model_card"
@@ -143,6 +145,35 @@ def load_weights(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Te
         if not bool(torch.isfinite(tensor).all()):
             raise InputError(f"weights {path} are damaged: {name} is not finite")
     return tensors, card
+
+
+class Ensemble(nn.Module):
+    """Networks, and what tells where to trust them, under the names of the weights file."""
+
+    def __init__(self, networks: Sequence[nn.Module], trust: Trust) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.trust = nn.ParameterDict({name: nn.Parameter(value, False) for name, value in trust._asdict().items()})
+
+
+def restored(
+    networks: Sequence[NetworkType], descriptors: int, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]
+) -> tuple[tuple[NetworkType, ...], Trust]:
+    """Networks, in place and without gradients, and trust with the values of a file.
+
+    Args:
+        networks: of the shapes that the file's card describes.
+        descriptors: that surfaces of such networks have.
+        tensors: of the file.
+        path: of it.
+
+    Raises:
+        InputError: as `restore`.
+    """
+    module = Ensemble(networks, Trust.empty(descriptors))
+    restore(module, tensors, path)
+    module.requires_grad_(False)
+    return tuple(networks), Trust(*(tensors[f"trust.{name}"] for name in Trust._fields))
 
 
 def restore(network: nn.Module, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:

@@ -26,6 +26,7 @@ from hmm_plating.report.result import (
     group,
     pooled,
     resonator,
+    simulated_share,
     solver_share,
     variable,
     withheld,
@@ -220,6 +221,9 @@ def _summary(result: InferenceData, cycles: int) -> str:
     solved = solver_share(result)
     if solved is not None:
         facts.append(("loads by the true solver", f"{100 * solved:.0f} % of the surfaces", "detail"))
+    simulated = simulated_share(result)
+    if simulated is not None:
+        facts.append(("steps by the simulated transition", f"{100 * simulated:.0f} % of the surfaces", "detail"))
     crystal = resonator(result)
     facts.append(("crystal", f"f0 = {crystal.fundamental_frequency / 1e6:.4g} MHz", "detail"))
     if "source" in given:

@@ -73,6 +73,12 @@ def solver_share(result: InferenceData) -> float | None:
     return float(statistics["full_evaluations"].mean()) / float(particles)
 
 
+def simulated_share(result: InferenceData) -> float | None:
+    """Share of the surfaces' steps that the simulated transition did, None where there was no emulator."""
+    posterior = group(result, "posterior")
+    return None if posterior is None or "simulated_step" not in posterior else float(posterior["simulated_step"].mean())
+
+
 def pooled(draws: xr.DataArray) -> FloatArray:
     """Draws of all chains as one axis, shape (chain · draw, ...); every draw has the same weight."""
     others = [dimension for dimension in draws.dims if dimension not in ("chain", "draw")]

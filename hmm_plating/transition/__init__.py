@@ -3,10 +3,11 @@
 from hmm_plating.transition.butler_volmer import butler_volmer
 from hmm_plating.transition.interface import Interface, Parameters
 from hmm_plating.transition.state import State, add_metal, initial_state
-from hmm_plating.transition.step import Step, potentiostatic_step, step
+from hmm_plating.transition.step import CheckedStep, Step, potentiostatic_step, step
 from hmm_plating.transition.transport import Transport
 
 __all__ = [
+    "CheckedStep",
     "Interface",
     "Parameters",
     "State",

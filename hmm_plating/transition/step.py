@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,6 +29,15 @@ class Step(Protocol):
     def __call__(
         self, state: State, current_density: Tensor | float, duration: float, noise: Tensor, parameters: Parameters, /
     ) -> State: ...
+
+
+@runtime_checkable
+class CheckedStep(Protocol):
+    """A step that leaves some surfaces to `step` and tells which, bool (...,)."""
+
+    def checked(
+        self, state: State, current_density: Tensor | float, duration: float, noise: Tensor, parameters: Parameters, /
+    ) -> tuple[State, Tensor]: ...
 
 
 def step(

@@ -43,3 +43,12 @@ def test_particles_do_not_know_of_each_other() -> None:
     metal = torch.tensor([150.0, 3.0], dtype=torch.float64)
     alone = [conserving_shift(both[k : k + 1], metal[k : k + 1], 4.0) for k in range(2)]
     torch.testing.assert_close(conserving_shift(both, metal, 4.0), torch.cat(alone), rtol=0, atol=1e-13)
+
+
+def test_a_surface_that_has_its_metal_stays() -> None:
+    """A root that is met exactly is not left again."""
+    for seed in range(20):
+        distance = rough(seed)
+        metal = torch.sigmoid(distance).sum((1, 2))
+        with torch.no_grad():
+            assert float(conserving_shift(distance, metal, 4.0)) == 0

@@ -12,7 +12,7 @@ import xarray as xr
 from small_recording import PROTOCOL
 
 from hmm_plating import PlatingModel, emission
-from hmm_plating.emulator.emission_examples import Examples, chunk, grown_surfaces, joined, make_chunk
+from hmm_plating.emulator.emission_examples import Examples, all_chunks, grown_surfaces, joined, make_chunk
 from hmm_plating.emulator.emission_surrogate import CorrectionNetwork, EmissionSurrogate
 from hmm_plating.emulator.emission_training import (
     EmissionTraining,
@@ -23,6 +23,7 @@ from hmm_plating.emulator.emission_training import (
     train_network,
 )
 from hmm_plating.errors import InputError
+from hmm_plating.executor import as_executor, in_process
 from hmm_plating.materials import Electrolyte
 
 LIMITS = (10.0, 50.0)
@@ -89,13 +90,21 @@ def test_surfaces_have_metal_and_room_above(model: PlatingModel) -> None:
 
 
 def test_chunks_are_kept(model: PlatingModel, tmp_path: Path) -> None:
-    first = chunk(model, 1, 0, tmp_path)
-    again = chunk(model, 1, 0, tmp_path)
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    (first,) = all_chunks(model, 1, 1, tmp_path, in_process)
     (file,) = tmp_path.iterdir()
+    again, following = all_chunks(model, 1, 2, tmp_path, in_process)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(make_chunk(model, 1, 1), following, strict=True))
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(InputError, match="are damaged"):
-        chunk(model, 1, 0, tmp_path)
+        next(all_chunks(model, 1, 1, tmp_path, in_process))
+
+
+@pytest.mark.slow
+def test_processes_make_the_same_chunks(model: PlatingModel, tmp_path: Path) -> None:
+    """Though the functions of the model's instrument cannot be sent to them."""
+    for index, made in enumerate(all_chunks(model, 1, 3, tmp_path, as_executor(2))):
+        assert all(torch.equal(a, b) for a, b in zip(make_chunk(model, 1, index), made, strict=True))
 
 
 SMALL = EmissionTraining(chunks=1, held_out=1, epochs=6, networks=2, channels=8, layers=2, batch=32)

@@ -15,6 +15,8 @@ from hmm_plating.emulator.features import (
     TRUSTED,
     Lengths,
     features,
+    mean_along_normal,
+    mean_curvature,
     redistanced,
     signed_distance,
     step_lengths,
@@ -88,26 +90,39 @@ def test_channels(dimensions: int) -> None:
     distance = disc(dimensions, 6.0, 24)
     noise = torch.ones_like(distance)
     lengths = Lengths(*(torch.tensor([value], dtype=torch.float64) for value in (2.0, 0.5, 0.1)))
-    seen = features(distance, noise, lengths, 4.0, dimensions)
+    seen = features(distance, noise, noise, mean_curvature(distance, dimensions), lengths, 4.0, dimensions)
     assert seen.shape == (1, CHANNELS, *distance.shape[1:])
     assert bool(torch.isfinite(seen).all())
     weight = seen[0, 3] * 2.6 / 0.1  # 4ξ(1 − ξ), 1 at the surface
     assert float(weight.max()) == pytest.approx(1.0, abs=0.2)
     # curvature of the disc times smoothing over scale, at its surface
     at_surface = distance[0].abs() < 0.5
-    curvature = seen[0, 5][at_surface].mean() * 2.6 / 0.5
+    curvature = seen[0, 6][at_surface].mean() * 2.6 / 0.5
     assert float(curvature) == pytest.approx((dimensions - 1) / 6.0, rel=0.05)
-    assert float(seen[0, 9].amax()) == pytest.approx(math.exp(-0.5 / 8), rel=1e-9)
+    assert float(seen[0, 10].amax()) == pytest.approx(math.exp(-0.5 / 8), rel=1e-9)
 
 
 def test_a_step_in_which_nothing_moves_has_no_size() -> None:
     nothing = Lengths(*(torch.zeros(1, dtype=torch.float64) for _ in range(3)))
-    seen = features(disc(2, 6.0, 24), torch.ones(1, 24, 24, dtype=torch.float64), nothing, 4.0, 2)
+    ones = torch.ones(1, 24, 24, dtype=torch.float64)
+    seen = features(disc(2, 6.0, 24), ones, ones, 0 * ones, nothing, 4.0, 2)
     assert bool(torch.isfinite(seen).all())
-    assert float(nothing.scale) == 0
+    assert float(nothing.scale) == float(nothing.correction) == 0
 
 
 def test_a_film_is_seen_as_its_height() -> None:
     film = morphology.film(torch.full((8,), 50e-9, dtype=torch.float64), 32, 16e-9, 4e-9)
     found = signed_distance(film[None], 4.0, 2)
     torch.testing.assert_close(found[0, 8:18, 0], 12.5 - torch.arange(8, 18, dtype=torch.float64) - 0.5)
+
+
+def test_noise_that_is_even_across_the_front_is_its_own_mean() -> None:
+    """And what changes sign across it cancels."""
+    distance = (12.0 - torch.arange(24, dtype=torch.float64)[:, None] - 0.5).expand(1, 24, 16)
+    along = torch.cos(2 * math.pi * torch.arange(16, dtype=torch.float64) / 16).expand(1, 24, 16)
+    still = torch.zeros(1, dtype=torch.float64)
+    near = distance.abs() < 3
+    found = mean_along_normal(along, distance, still, 4.0, 2)
+    torch.testing.assert_close(found[near], along[near], rtol=0, atol=1e-2)
+    found = mean_along_normal(torch.sign(distance), distance, still, 4.0, 2)
+    assert float(found[distance.abs() < 1].abs().max()) < 0.5

@@ -10,12 +10,12 @@ import pytest
 import torch
 from small_source import small_source
 
+from hmm_plating.emulator.displacement import Move
 from hmm_plating.emulator.evaluation import errors, field, roll_out
 from hmm_plating.emulator.features import CHANNELS
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
 from hmm_plating.emulator.training import Round, Settings, data_loss, horizon_of, train
 from hmm_plating.emulator.trajectories import simulate_trajectories
-from hmm_plating.emulator.transition_emulator import Move
 from hmm_plating.errors import InputError
 
 SETTINGS = Settings(rounds=6, particles=3, horizon=4, reach=2, pool=2, seed=1)
@@ -60,6 +60,23 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_processes_simulate_the_same_trajectories() -> None:
+    one, two, settings = new_network(), new_network(), replace(SETTINGS, rounds=2, pool=None)
+    train(one, small_source(4), settings)
+    train(two, small_source(4), settings, executor=2)
+    assert torch.equal(weights(one), weights(two))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_it_learns_the_same() -> None:
+    one, two, settings = new_network(), new_network(), replace(SETTINGS, rounds=1)
+    log = train(one, small_source(4), settings)
+    other = train(two, small_source(4), settings, device="cuda")
+    assert other[0].data == pytest.approx(log[0].data, rel=1e-3)
+    torch.testing.assert_close(weights(two).cpu(), weights(one), rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [{}, {"data": 0.0, "variational": 1.0}, {"variational": 0.08}])
 def test_it_learns(weight: dict[str, float]) -> None:
     """On trajectories that it has not seen, the field's error falls below that of an even displacement."""
@@ -69,12 +86,12 @@ def test_it_learns(weight: dict[str, float]) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(0.0)
-    even = errors(roll_out(network, test), test, 4e-9)["field"].square().mean().sqrt()
+    even = errors(roll_out([network], test), test, 4e-9)["field"].square().mean().sqrt()
     trained = new_network()
     log = train(trained, source, settings)
     assert all(math.isnan(last.data) == (settings.data == 0) for last in log)
     assert all(math.isnan(last.variational) == (settings.variational == 0) for last in log)
-    learned = errors(roll_out(trained, test), test, 4e-9)["field"].square().mean().sqrt()
+    learned = errors(roll_out([trained], test), test, 4e-9)["field"].square().mean().sqrt()
     assert float(learned) < 0.9 * float(even)
     assert len(log) == 40
 
@@ -91,13 +108,13 @@ def test_the_horizon_doubles_over_the_first_half() -> None:
 def test_the_loss_of_a_displaced_flat_front() -> None:
     """∫(Δξ)² = u² ∫|∇ξ|² = u² 2/(3ℓ), over ∫4ξ(1 − ξ) = ℓ, per column, for u ≪ ℓ."""
     distance = (12.0 - torch.arange(24, dtype=torch.float64)[:, None] - 0.5).expand(1, 24, 8)
-    moved = Move(distance + 0.01, None, [])
+    moved = Move(distance + 0.01, None, [], torch.zeros(1))
     assert float(data_loss(moved, distance, 4.0)) == pytest.approx(1e-4 * 2 / (3 * 16), rel=1e-3)
 
 
 def test_a_roll_out_keeps_the_charge_and_starts_from_the_truth() -> None:
     trajectories = simulate_trajectories(small_source(5), 4, 7)
-    predicted = roll_out(new_network(), trajectories)
+    predicted = roll_out([new_network()], trajectories)
     assert torch.equal(predicted[0], trajectories.distance[0].double())
     metal = field(predicted, 4.0).flatten(2).sum(-1)
     torch.testing.assert_close(metal[1:], trajectories.metal[1:], rtol=1e-4, atol=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hmm_plating.emulator.trust import QUANTILE, Trust, descriptors
+from hmm_plating.emulator.trust import QUANTILE, Trust, descriptors, relief_descriptors
 
 ROWS, COLUMNS = 32, 64
 
@@ -26,11 +26,11 @@ def islands(seed: int, count: int) -> Tensor:
 
 @pytest.fixture(scope="module")
 def trust() -> Trust:
-    return Trust.calibrate(islands(0, 4000), islands(1, 1000), torch.linspace(0, 0.01, 1000))
+    return Trust.calibrate(descriptors(islands(0, 4000)), descriptors(islands(1, 1000)), torch.linspace(0, 0.01, 1000))
 
 
 def test_surfaces_like_those_of_the_training_are_trusted(trust: Trust) -> None:
-    known = trust.trusted(islands(2, 2000), torch.zeros(2000))
+    known = trust.trusted(descriptors(islands(2, 2000)), torch.zeros(2000))
     assert float(known.float().mean()) > QUANTILE - 0.01
 
 
@@ -50,17 +50,12 @@ def strange(name: str) -> Tensor:
 
 @pytest.mark.parametrize("name", ["needle", "closed pore", "comb", "tall film"])
 def test_strange_surfaces_are_not(trust: Trust, name: str) -> None:
-    assert not bool(trust.trusted(strange(name), torch.zeros(1)))
+    assert not bool(trust.trusted(descriptors(strange(name)), torch.zeros(1)))
 
 
 def test_networks_that_disagree_are_not_trusted(trust: Trust) -> None:
-    surfaces = islands(2, 2)
+    surfaces = descriptors(islands(2, 2))
     assert trust.trusted(surfaces, torch.tensor([0.001, 0.1])).tolist() == [True, False]
-
-
-def test_a_bare_crystal_is_always_trusted(trust: Trust) -> None:
-    never = trust._replace(distance=torch.tensor(-1.0), spread=torch.tensor(-1.0))
-    assert bool(never.trusted(torch.zeros(1, ROWS, COLUMNS), torch.ones(1)))
 
 
 def test_descriptors_by_hand() -> None:
@@ -83,3 +78,19 @@ def test_descriptors_by_hand() -> None:
         3.0,
     ]
     assert found == pytest.approx(expected)
+
+
+def test_a_film_below_changes_no_relief() -> None:
+    bare, raised = islands(3, 4).clamp(min=0), torch.ones(4, ROWS, COLUMNS)
+    raised[:, 8:] = bare[:, :-8]
+    bare[:, 0] = raised[:, 8] = 1  # no gaps: what covers the crystal does not tell them apart
+    torch.testing.assert_close(relief_descriptors(raised), relief_descriptors(bare))
+
+
+def test_a_section_extruded_is_described_alike() -> None:
+    """But for its steps: there are none along the third axis."""
+    flat = islands(3, 4)
+    found = descriptors(flat[:, None].expand(-1, 6, -1, -1), 3)
+    expected = descriptors(flat)
+    expected[:, 4] /= 2
+    torch.testing.assert_close(found, expected)

@@ -40,7 +40,7 @@ def test_errors_over_a_cycle_in_the_model_s_own_box(zinc: PlatingModel, emulated
     """Twice as long and high as the boxes of training, unseen surfaces, currents and parameters."""
     source = replace(source_of(zinc), grid=zinc.grid)
     test = simulate_trajectories(source, 6, 20261122)
-    found = errors(roll_out(emulated.network, test), test, source.grid.spacing)
+    found = errors(roll_out(emulated.networks, test), test, source.grid.spacing)
     assert float(found["field"].median()) < 0.03
     assert float(found["Sq"].abs().median()) < 0.02
     assert float(found["mean thickness"].abs().max()) < 2e-3

@@ -19,6 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from hmm_plating.errors import InputError, require_integer
+from hmm_plating.executor import as_executor
 from hmm_plating.inference.arviz_export import InferenceData
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.prior import read_prior
@@ -29,7 +30,6 @@ from hmm_plating.inference.smc_abc.adjustment import Adjustment
 from hmm_plating.inference.smc_abc.adjustment_choice import BestAdjustment
 from hmm_plating.inference.smc_abc.campaign import Campaign
 from hmm_plating.inference.smc_abc.distance import Distance, median_absolute_deviation
-from hmm_plating.inference.smc_abc.executor import as_executor
 from hmm_plating.inference.smc_abc.export import to_inference_data
 from hmm_plating.inference.smc_abc.final_draws import final_draws
 from hmm_plating.inference.smc_abc.learned_summary import PosteriorMoments

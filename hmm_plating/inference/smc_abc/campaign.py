@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import InputError
+from hmm_plating.executor import Executor
 from hmm_plating.inference.prior import Prior
-from hmm_plating.inference.smc_abc.executor import Executor
 from hmm_plating.inference.smc_abc.simulation import Simulation
 from hmm_plating.inference.smc_abc.store import Simulated, Store
 

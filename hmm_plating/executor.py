@@ -1,6 +1,6 @@
-"""Where blocks of simulations run: in this process, in worker processes, or on a Dask cluster.
+"""Where simulations run: in this process, in worker processes, or on a Dask cluster.
 
-Each yields the results in the order of the blocks; what a block computes does not depend on where it runs.
+Each yields the results in the order of the calls; what a call computes does not depend on where it runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numba
 import torch
 
 from hmm_plating.errors import InputError, require_integer
@@ -32,7 +33,7 @@ def in_process(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]
 
 @dataclass(frozen=True)
 class WorkerProcesses:
-    """Processes on this machine, each with one thread of torch, started anew for each population.
+    """Processes on this machine, each with one thread, started anew every time.
 
     Attributes:
         workers: how many.
@@ -50,8 +51,8 @@ class WorkerProcesses:
             pickle.dumps(function)
         except Exception as error:
             raise InputError(
-                f"the prior, simulator or summary cannot be sent to another process ({error}): define them at the top "
-                "level of a module, or use Dask"
+                f"the simulator, its prior or summary cannot be sent to another process ({error}): define them at the "
+                "top level of a module, or use Dask"
             ) from error
         done = 0
         for attempt in range(self.restarts + 1):
@@ -64,12 +65,12 @@ class WorkerProcesses:
                 if attempt == self.restarts:
                     raise InputError(
                         f"a worker process was killed {attempt + 1} times, after {done} of {len(arguments)} blocks: is "
-                        "there enough memory? Fewer workers or a smaller block_size need less"
+                        "there enough memory? Fewer workers or smaller blocks need less"
                     ) from error
 
     def _pooled(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
         context = multiprocessing.get_context("spawn")  # a forked process would inherit locked threads of torch
-        with ProcessPoolExecutor(self.workers, context, torch.set_num_threads, (1,)) as pool:
+        with ProcessPoolExecutor(self.workers, context, _one_thread) as pool:
             for future in [pool.submit(function, *given) for given in arguments]:
                 yield future.result()
 
@@ -110,6 +111,11 @@ def as_executor(executor: Any) -> Executor:
     if callable(executor):
         return executor
     raise InputError(f"executor must be None, a number of processes, a Dask client or a callable, got {executor!r}")
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
 
 
 def _same(function: Callable[..., Any]) -> Callable[..., Any]:

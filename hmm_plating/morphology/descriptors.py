@@ -37,11 +37,10 @@ def surface_height(
     """
     _check(order_parameter, dimensions)
     rows = order_parameter.shape[-2]
-    distance = _logit(order_parameter)
     index = torch.arange(rows, device=order_parameter.device)[:, None]
     top = torch.where(order_parameter >= 0.5, index, -1).amax(-2, keepdim=True)  # highest metal cell, −1 for none
-    inside = distance.gather(-2, top.clamp(min=0))
-    outside = distance.gather(-2, (top + 1).clamp(max=rows - 1))
+    inside = _logit(order_parameter.gather(-2, top.clamp(min=0)))
+    outside = _logit(order_parameter.gather(-2, (top + 1).clamp(max=rows - 1)))
     crossing = inside / torch.where(outside < 0, inside - outside, torch.ones_like(inside))
     crossing = torch.where(top + 1 < rows, crossing, torch.full_like(crossing, 0.5))
     cells = torch.where(top >= 0, top + 0.5 + crossing, torch.zeros_like(crossing)).squeeze(-2)

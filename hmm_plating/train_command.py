@@ -8,6 +8,7 @@ import io
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,12 +143,17 @@ def _train(options: argparse.Namespace) -> None:
         Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
     ):
         task = bar.add_task("train", total=None, loss="")
-        trained = TRAINABLE[options.what].train(
-            model,
-            options,
-            folder,
-            lambda done, total, loss: bar.update(task, completed=done, total=total, loss=f"loss {loss:.3g}"),
-        )
+        try:
+            trained = TRAINABLE[options.what].train(
+                model,
+                options,
+                folder,
+                lambda done, total, loss: bar.update(task, completed=done, total=total, loss=f"loss {loss:.3g}"),
+            )
+        except InputError:
+            with suppress(OSError):  # a folder that keeps nothing would ask for --resume
+                folder.rmdir()
+            raise
     save_weights(output, trained.weights, trained.card)
     if log is not None:
         text = io.StringIO()

@@ -100,3 +100,12 @@ def test_an_anisotropic_metal_is_refused(run: Callable[..., Outcome], tmp_path: 
             ),
             "surface energy of zinc is anisotropic",
         )
+
+
+def test_a_training_that_cannot_start_leaves_nothing_behind(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    """Nuclei that fill the box: the first trajectory tells. A folder without a state would ask for --resume."""
+    text = Path(MODEL).read_text().replace('"nucleus_radius": 9e-9,', '"nucleus_radius": 200e-9,')
+    (tmp_path / "model.py").write_text(text)
+    words = ["train", "transition", "--model", str(tmp_path / "model.py"), "--output", str(tmp_path / "w.safetensors")]
+    with untouched(tmp_path):
+        refused(run(*words, "--rounds", "1"), "order_parameter")

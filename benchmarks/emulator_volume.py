@@ -42,9 +42,9 @@ def main(rounds: int, duration: tuple[float, float]) -> None:
     source = source_of(load_model_file(Path(__file__).parents[1] / "models" / "zinc.py")(Protocol().recording()))
     torch.manual_seed(0)
     network = MultiscaleNetwork(Architecture(3, CHANNELS, scales=3, hidden=8, layers=3))
-    even = MultiscaleNetwork(network.architecture)
+    guess = MultiscaleNetwork(network.architecture)
     with torch.no_grad():
-        for parameter in even.parameters():
+        for parameter in guess.parameters():
             parameter.zero_()
     begin = time.monotonic()
     train(network, boxes(source, (16, 32, 16), duration), Settings(rounds, particles=PARTICLES, horizon=FRAMES))
@@ -54,7 +54,7 @@ def main(rounds: int, duration: tuple[float, float]) -> None:
     for cells, count in (((16, 32, 16), 16), ((32, 32, 32), 6)):
         case = boxes(source, cells, duration)
         test = simulate_trajectories(case, count, 987654321)
-        for name, one in (("first guess", even), ("autoregressive", network)):
+        for name, one in (("first guess", guess), ("autoregressive", network)):
             found = errors(roll_out([one], test), test, case.grid.spacing)
             shown = (("field", 0), ("field", 5), ("field", 11), ("Sq", 5), ("Sq", 11), ("mean thickness", 11))
             values = [f"{float(found[quantity][k].square().nanmean().sqrt()):.2%}" for quantity, k in shown]

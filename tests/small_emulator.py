@@ -14,7 +14,7 @@ from hmm_plating.emulator.trust import Trust
 
 
 def small_emulator(dimensions: int = 2, size: float = 1.0) -> EmulatedStep:
-    """Untrained, trusted anywhere; it predicts much where `size` is large, and an even displacement where it is 0."""
+    """Untrained, trusted anywhere; it adds much to the first guess where `size` is large, and nothing where it is 0."""
     torch.manual_seed(0)
     architecture = {"dimensions": dimensions, "inputs": CHANNELS, "scales": 3, "hidden": 8, "layers": 3}
     networks = tuple(MultiscaleNetwork(Architecture(**architecture)).requires_grad_(False) for _ in range(2))

@@ -118,9 +118,8 @@ def all_chunks(
     """
     paths = [Path(folder) / f"examples-{seed}-{index:05d}.npz" for index in range(count)]
     there = [path.exists() for path in paths]
-    growing = replace(
-        model, instrument=replace(model.instrument, terms=())
-    )  # its functions cannot be sent to another process
+    # the functions of its instrument cannot be sent to another process
+    growing = replace(model, instrument=replace(model.instrument, terms=()))
     made = executor(make_chunk, [(growing, seed, index) for index in range(count) if not there[index]])
     for path, done in zip(paths, there, strict=True):
         yield read_chunk(path) if done else _kept(next(made), path)

@@ -167,7 +167,7 @@ def _simulated(source: Source, settings: Settings, first: int, executor: Executo
         return executor(simulate_trajectories, arguments)
 
     if settings.pool is not None:
-        kept = list(batches(range(settings.pool)))
+        kept = list(batches(range(min(settings.pool, settings.rounds))))
         yield from (kept[round_ % settings.pool] for round_ in range(first, settings.rounds))
         return
     for start in range(first, settings.rounds, AHEAD):

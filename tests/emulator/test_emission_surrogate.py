@@ -42,6 +42,12 @@ def test_a_flat_wall_has_its_own_load(height: float) -> None:
     assert torch.equal(load(small_surrogate(), surface), emission.kanazawa_gordon(OVERTONES, WATER, QUARTZ))
 
 
+def test_a_bare_crystal_is_always_trusted() -> None:
+    never = small_surrogate(trusted=False)
+    surfaces = torch.stack([torch.zeros(ROWS, COLUMNS, dtype=torch.float64), rough(1)])
+    assert never.guess(surfaces, SPACING, OVERTONES, WATER, QUARTZ).trusted.tolist() == [True, False]
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 100), st.integers(1, COLUMNS - 1))
 def test_shifts_and_mirror_images_change_nothing(seed: int, shift: int) -> None:

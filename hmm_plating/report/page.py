@@ -55,11 +55,13 @@ figure { margin: 1.2rem 0; }
 figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: 0.5rem; padding: 0.5rem; }
 figcaption, caption { color: var(--soft); font-size: 0.9rem; margin-top: 0.5rem; text-align: left; }
-caption { caption-side: bottom; padding-top: 0.4rem; }
+caption { caption-side: bottom; padding-top: 0.4rem; max-width: min(44rem, 90vw); }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: 0.86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.22rem 0.6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
+.text td { text-align: left; white-space: pre-wrap; overflow-wrap: anywhere; }
+.text th { vertical-align: top; }
 .findings { border-left: 4px solid var(--warn); background: var(--card); padding: 0.6rem 1rem 0.6rem 1.6rem;
   border-radius: 0.3rem; }
 .clear { border-left: 4px solid var(--accent); background: var(--card); padding: 0.6rem 1rem; border-radius: 0.3rem; }
@@ -256,7 +258,7 @@ def _provenance(result: InferenceData) -> str:
     drawn = ", ".join(f"{name} {_version(name)}" for name in ("hmm_plating", "arviz", "matplotlib", "numpy"))
     return (
         "<p>The same recording, model, number of particles, seed and versions give the same numbers.</p>"
-        f'{text}<div class="wide"><table>'
+        f'{text}<div class="wide text"><table>'
         f"<caption>Attributes of the result.</caption><tbody>{rows}</tbody></table></div>"
         f"<p>Page drawn with Python {platform.python_version()}, {escape(drawn)}.</p>"
     )

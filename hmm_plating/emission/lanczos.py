@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmm_plating.emission.kernels import CRUDE, NULL
 from hmm_plating.emission.operator import Operator, bilinear, collide, stream
 
 _STEPS_PER_CHECK = 8  # on a GPU, which waits for the answer
@@ -25,6 +26,7 @@ class Correction(NamedTuple):
         applications: of the operator, int64 (pair,); pairs go on until the next check.
         error: estimated, float64 (pair,).
         converged: bool (pair,).
+        broken: whether to start again from the field, as `kernels.BREAKDOWN`, bool (pair,).
     """
 
     load: Tensor
@@ -32,10 +34,14 @@ class Correction(NamedTuple):
     applications: Tensor
     error: Tensor
     converged: Tensor
+    broken: Tensor
 
 
 class _State(NamedTuple):
-    """After k steps: fields v_{k+1}, v_k, P C v_{k+1}, p_k and x_k, scalars of the pairs, and the loads so far."""
+    """After k steps: fields v_{k+1}, v_k, P C v_{k+1}, p_k and x_k, scalars of the pairs, and the loads so far.
+
+    `least` is the smallest |⟨v, v⟩| so far over the sum of squares of the real parts of v.
+    """
 
     pair: Tensor
     v: Tensor
@@ -51,6 +57,7 @@ class _State(NamedTuple):
     eta: Tensor
     pivot: Tensor
     amplitude: Tensor
+    least: Tensor
     history: Tensor
 
 
@@ -74,6 +81,7 @@ def _start(system: Operator, residual: Tensor, unit: Tensor, load: Tensor, keep_
         one,
         one,
         unit**2 / 3,
+        torch.full_like(one.real, torch.inf),
         load[:, None].expand(-1, 64).clone(),
     )
 
@@ -103,11 +111,13 @@ def _step(system: Operator, state: _State, step: int) -> _State:
         state.field.addcmul_(state.direction, (1 / pivot).to(dtype)[cells])
     previous.addcmul_(v, -alpha.to(dtype)[cells])
     leaving = collide(system, previous)
+    norm, square = bilinear(system, previous, leaving), previous.real.square().flatten(1).sum(1)
     return state._replace(
         v=previous,
         previous=v,
         leaving=leaving,
-        norm=bilinear(system, previous, leaving),
+        norm=norm,
+        least=torch.minimum(state.least, torch.where(square > 0, norm.abs() / square, torch.inf)),
         former_norm=divisor,
         former_scale=scale,
         former_rho=_unless_zero(rho),
@@ -154,6 +164,7 @@ def correct_load(
         torch.zeros_like(most),
         torch.full_like(unit, torch.inf),
         torch.zeros_like(most, dtype=torch.bool),
+        torch.zeros_like(most, dtype=torch.bool),
     )
     state, step, last = _start(system, residual, unit, load, keep_field), 0, int(most.min()) - 1
     while len(state.pair):
@@ -166,8 +177,12 @@ def correct_load(
         pair, now, estimate = state.pair, state.history[:, step], _estimate(state.history, step)
         least = torch.maximum(floor * (now - load[pair]).abs(), 1e-14 * now.abs())
         wanted = torch.maximum(absolute[pair], relative * (now - excess_reference[pair]).abs())
-        converged = estimate <= torch.maximum(wanted, least)
-        finished = converged | ~now.isfinite() | (step + 1 >= most[pair])  # not finite where a pivot was zero
+        wanted = torch.maximum(wanted, least)
+        null = state.least < NULL if residual.dtype == torch.complex128 else torch.zeros_like(pair, dtype=torch.bool)
+        converged = (estimate <= wanted) & ~(null & ((now - load[pair]).abs() > wanted))
+        crude = (estimate <= CRUDE * (now - excess_reference[pair]).abs()) | (not keep_field)
+        broken = null & crude & ~converged
+        finished = converged | broken | ~now.isfinite() | (step + 1 >= most[pair])  # not finite where a pivot was zero
         if not bool(finished.any()):
             continue
         ended = pair[finished]
@@ -176,6 +191,7 @@ def correct_load(
             (found.applications, torch.full_like(pair, step + 1)),
             (found.error, estimate),
             (found.converged, converged),
+            (found.broken, broken),
             *([(found.field, state.field)] if keep_field else []),
         ):
             result[ended] = value[finished]

@@ -50,22 +50,29 @@ def solve_problem(
         return stencil, fraction[surface], medium[surface], problem.media[order], *wave
 
     def solve_double(surface: int, order: int) -> None:
-        pair = surface, order
-        load[pair], count[pair], error[pair], status, top[pair] = kernels.solve_surface(
-            *surface_of(*pair),
-            problem.flat_load[order],
-            reflections[order],
-            fourier,
-            SOLID,
-            accuracy.relative,
-            accuracy.absolute[order],
-            accuracy.applications,
-            given(*pair),
-            field[pair],
-            gradient[pair],
-            rising[pair],
-        )
-        converged[surface, order] = status == kernels.CONVERGED
+        pair, status = (surface, order), kernels.BREAKDOWN
+        start, kept = given(*pair), field[pair]
+        while status == kernels.BREAKDOWN:
+            load[pair], steps, error[pair], status, top[pair] = kernels.solve_surface(
+                *surface_of(*pair),
+                problem.flat_load[order],
+                reflections[order],
+                fourier,
+                SOLID,
+                accuracy.relative,
+                accuracy.absolute[order],
+                max(accuracy.applications - count[pair], 1),
+                start,
+                kept,
+                gradient[pair],
+                rising[pair],
+            )
+            count[pair] += steps
+            if len(kept):
+                start = kept.astype(np.float64)
+            else:  # once more, for the field to go on from
+                kept = np.empty(shape[2:])
+        converged[pair] = status == kernels.CONVERGED
 
     def solve_single(surface: int, order: int) -> None:
         solution, total, status = given(surface, order), math.inf, kernels.CONVERGED

@@ -126,9 +126,11 @@ def _solve(
         )
         load[left], error[left], converged[left] = found.load, found.error, found.converged
         count[left] += found.applications
+        load[left[found.broken]] = torch.inf
         if keep:
             field[left] += _per_pair(unit, field) * found.field
-        going = found.converged if single else torch.zeros_like(found.converged)
+        keep = keep or bool(found.broken.any())  # from the start again, for the field to go on from
+        going = found.broken | (found.converged & single)
         left, part = left[going], part.take(going)
 
     gradient, rising = field[:0], field[:0]

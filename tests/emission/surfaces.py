@@ -44,7 +44,8 @@ def gaussian_surface(rows: int, width: int, rms: float, correlation: float, seed
 def below_curve(curve: np.ndarray, rows: int, width: int) -> torch.Tensor:
     """Cell fractions on the right of a polyline x + iy [cells], which may overhang and wraps after `width` cells.
 
-    A curve that gains `width` in x bounds the metal below it, one that closes on itself clockwise a body.
+    A curve that gains `width` in x bounds the metal below it, one that closes on itself clockwise a body, the other way
+    round a hollow, whose fractions are negative.
     """
     x = curve.real
     first, last = np.floor(np.minimum(x[:-1], x[1:])), np.floor(np.maximum(x[:-1], x[1:]))
@@ -55,7 +56,7 @@ def below_curve(curve: np.ndarray, rows: int, width: int) -> torch.Tensor:
     middle, step = (curve[1:] + curve[:-1]) / 2, np.diff(curve.real)
     column = np.floor(middle.real).astype(int) % width
     filled = [np.bincount(column, step * np.clip(middle.imag - row, 0, 1), width) for row in range(rows)]
-    return torch.from_numpy(np.clip(np.round(filled, 10), 0, 1))
+    return torch.from_numpy(np.clip(np.round(filled, 10), -1, 1))
 
 
 def profile(height: Callable[[np.ndarray], np.ndarray], period: float, cells: int, offset: float) -> torch.Tensor:
@@ -77,7 +78,7 @@ def overhanging(curve: Callable[[np.ndarray], np.ndarray], period: float, cells:
 
 
 def polygon(*outlines: list[complex], period: float, cells: int, offset: float) -> torch.Tensor:
-    """Flat metal one cell (and `offset`) thick, and bodies on it: corners x + iy above it, clockwise."""
+    """Flat metal one cell (and `offset`) thick, and bodies on it: corners x + iy above it, clockwise; hollows against."""
     scale, metal = cells / period, 0.0
     rows = int(np.ceil(max(corner.imag for outline in outlines for corner in outline) * scale + 1 + offset)) + 1
     for outline in outlines:

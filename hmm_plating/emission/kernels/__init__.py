@@ -17,12 +17,15 @@ from hmm_plating.emission.kernels.entry import (
     solve_surface,
     unpack,
 )
-from hmm_plating.emission.kernels.lanczos import CONVERGED
+from hmm_plating.emission.kernels.lanczos import BREAKDOWN, CONVERGED, CRUDE, NULL
 from hmm_plating.emission.kernels.layout import stencil
 from hmm_plating.emission.kernels.surface import Media
 
 __all__ = [
+    "BREAKDOWN",
     "CONVERGED",
+    "CRUDE",
+    "NULL",
     "Media",
     "correct_load",
     "differentiate",

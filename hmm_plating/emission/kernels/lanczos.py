@@ -5,6 +5,10 @@ v_{k+1} = s_k A v_k − α_k v_k − β_k v_{k−1} are orthogonal. With T their
 Z₀ + ⅓ ⟨v₁, v₁⟩ (T⁻¹)₁₁: three vectors and two passes over the cells per step. It is COCG (van der Vorst and Melissen,
 IEEE Trans. Magn. 26 (1990) 706), whose residuals are η_k v_k and whose directions, needed for the field alone, are
 p_k = η_k v_k + ρ_k/ρ_{k−1} p_{k−1}.
+
+A form without conjugation can vanish for a vector that does not. Close to that ⟨v_k, v_k⟩ is what rounding leaves of
+large terms (Freund, SIAM J. Sci. Comput. 13 (1992) 425), and the load, which is built of such numbers alone, converges
+to a wrong value. The field stays right: the recurrence goes on to CRUDE and is to be started again from there.
 """
 
 from __future__ import annotations
@@ -18,7 +22,9 @@ from hmm_plating.emission.kernels.collision import collide_all, collide_block, p
 from hmm_plating.emission.kernels.layout import LANES, shift_of
 from hmm_plating.emission.kernels.streaming import fill_ghosts, workspace
 
-CONVERGED, NOT_CONVERGED = 0, 1
+CONVERGED, NOT_CONVERGED, BREAKDOWN = 0, 1, 2
+NULL = 1e-7  # |⟨v, v⟩| over Σ|v|² that counts as none: from 1e-8 downwards loads were wrong, by up to a tenth
+CRUDE = 1e-2  # relative error of the load to which a recurrence that has broken down goes on
 
 
 @inlined
@@ -70,14 +76,18 @@ def advance(v, previous, g, wet, block, i, lattice, box, scale, beta):
 
 @inlined
 def add(to, alpha, of):
-    """One block += α another."""
+    """One block += α another; returns the sum of squares of the new real parts."""
     real, count = to.dtype.type, to.size // 2
+    square = real(0)
     ar, ai = real(alpha.real), real(alpha.imag)
     to_r, to_i, of_r, of_i = to[:count], to[count:], of[:count], of[count:]
     for k in range(count):
         a, b = of_r[k], of_i[k]
-        to_r[k] += ar * a - ai * b
+        new = to_r[k] + ar * a - ai * b
+        to_r[k] = new
         to_i[k] += ar * b + ai * a
+        square += new * new
+    return square
 
 
 def correct_load(
@@ -108,12 +118,13 @@ def correct_load(
     history = np.empty(most, np.complex128)
     history[0] = load
     floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
+    null = NULL if v.itemsize == 8 else 0.0  # single precision is checked in double
     initial = load
     norm = collide_all(v, factors, g, lattice, box, scratch)
     first_norm, former_norm, former_scale, former_rho = abs(norm), norm, 1.0, norm
     eta = pivot = 1.0 + 0.0j
     turn = former_eta = former_turn = waiting = 0.0j
-    applications, estimate, status = 1, np.inf, NOT_CONVERGED
+    applications, estimate, status, broken = 1, np.inf, NOT_CONVERGED, False
     for step in range(1, most):
         if norm == 0:
             estimate, status = 0.0, CONVERGED
@@ -141,9 +152,9 @@ def correct_load(
         former_eta, former_turn, former_rho = eta, turn, rho
         eta = -eta / (scale * pivot)
         former_norm, former_scale = norm, scale
-        norm = 0.0j
+        norm, square = 0.0j, 0.0
         for block in range(box.blocks):
-            add(previous[block], -alpha, v[block])
+            square += add(previous[block], -alpha, v[block])
             norm += collide_block(previous, factors, g, block, lattice, box, scratch)
         v, previous = previous, v
         window = max(8 + step // 4, 4 + step // 3)
@@ -152,9 +163,18 @@ def correct_load(
             for past in range(step - window, step):
                 estimate = max(estimate, abs(history[past] - load))
             least = max(floor * abs(load - initial), 1e-14 * abs(load))
-            if estimate <= max(absolute, relative * abs(load - excess_reference), least):
+            excess = abs(load - excess_reference)
+            wanted = max(absolute, relative * excess, least)
+            if estimate <= wanted and not (broken and abs(load - initial) > wanted):
                 status = CONVERGED
                 break
+            if broken and estimate <= CRUDE * excess:
+                status = BREAKDOWN
+                break
+        broken = broken or abs(norm) < null * square
+        if broken and not keep:  # the field is needed to go on
+            status = BREAKDOWN
+            break
     steps = applications - 1
     for block in range(x.shape[0] if steps > 0 else 0):
         if steps % 2 == 1:

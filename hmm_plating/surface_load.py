@@ -73,6 +73,9 @@ class SurfaceLoad:
     def solve(self, fraction: Tensor, liquid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Load (..., overtones), and the liquid's field, which starts the solver at the next step.
 
+        The lattice takes the fractions as they are: edges are not moved as `load_impedance` moves them, because the
+        networks of `models/*.safetensors` have learned the load without.
+
         Args:
             fraction: `solid_fraction`.
             liquid: field of a similar batch; single precision suffices.

@@ -1,6 +1,7 @@
 """What the quartz crystal feels: the load of the liquid over a rough metal, and the shifts that this causes."""
 
 from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, slight_roughness, viscoelastic_film
+from hmm_plating.emission.curvature import felt_fraction
 from hmm_plating.emission.geometry import solid_fraction
 from hmm_plating.emission.load import differentiable_load, load_impedance
 from hmm_plating.emission.media import ViscoelasticLayer
@@ -17,6 +18,7 @@ __all__ = [
     "cylinders",
     "differentiable_load",
     "egg_crate",
+    "felt_fraction",
     "grating",
     "hemispheres",
     "kanazawa_gordon",

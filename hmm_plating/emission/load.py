@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from hmm_plating.emission.closed_form import Overtones
+from hmm_plating.emission.closed_form import Overtones, sauerbrey
+from hmm_plating.emission.curvature import felt_fraction, free_rows
 from hmm_plating.emission.media import ViscoelasticLayer
+from hmm_plating.emission.problem import check_fraction
 from hmm_plating.emission.solver import Backend, Solution, solve
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
@@ -54,7 +58,7 @@ def load_impedance(
 ) -> Tensor:
     """Z_L above the crystal plane y = 0, by the frequency-domain lattice Boltzmann method.
 
-    Source: Johannsmann et al., Adv. Theory Simul. 2401373.
+    Source: Johannsmann et al., Adv. Theory Simul. 2401373. Edges are first moved to where they are felt.
 
     Args:
         solid_fraction: (..., y, x), or (..., z, y, x) with dimensions=3, in [0, 1]; row y = 0 at the crystal, x and z
@@ -79,14 +83,18 @@ def load_impedance(
     Raises:
         InputError, ConvergenceError: as `solve`.
     """
-    differentiated = isinstance(solid_fraction, Tensor) and solid_fraction.requires_grad and torch.is_grad_enabled()
+    check_fraction(solid_fraction, dimensions)
+    solid_fraction = solid_fraction.to(torch.float64)
+    rows = free_rows(solid_fraction)
+    felt = felt_fraction(pad(solid_fraction, (0, 0, 0, rows)), dimensions=dimensions)
+    layers = [_under(layer, solid_fraction.shape, rows) for layer in layers]
+    differentiated = felt.requires_grad
     solution = solve(
-        solid_fraction.detach() if differentiated else solid_fraction,
+        felt.detach(),
         spacing,
         overtones,
         electrolyte,
         resonator,
-        metal,
         layers=layers,
         tolerance=tolerance,
         absolute_tolerance=absolute_tolerance,
@@ -96,4 +104,15 @@ def load_impedance(
         dimensions=dimensions,
         backend=backend,
     )
-    return differentiable_load(solution, solid_fraction, dimensions) if differentiated else solution.load
+    load = differentiable_load(solution, felt, dimensions) if differentiated else solution.load
+    if metal is None:
+        return load
+    thickness = spacing * solid_fraction.sum(-2).mean((-1, -2)[: dimensions - 1])
+    return load + sauerbrey(metal.density * thickness.cpu(), overtones, resonator).to(load.device)
+
+
+def _under(layer: ViscoelasticLayer, shape: torch.Size, rows: int) -> ViscoelasticLayer:
+    """With rows of liquid on top, where it fits surfaces of this shape."""
+    if rows == 0 or torch.broadcast_shapes(layer.fraction.shape[-len(shape) :], shape) != shape:
+        return layer
+    return replace(layer, fraction=pad(layer.fraction.expand(shape), (0, 0, 0, rows)))

@@ -134,7 +134,7 @@ def set_up(
     number = isinstance(spacing, int | float) and not isinstance(spacing, bool)
     if not (number and math.isfinite(spacing) and spacing > 0):
         raise InputError(f"spacing must be a positive length in metres, got {spacing!r}")
-    fraction = _check_fraction(solid_fraction, dimensions)
+    fraction = check_fraction(solid_fraction, dimensions)
     omegas = angular_frequencies(overtones, resonator).tolist()
     cells_per_depth = [spacing / electrolyte.penetration_depth(omega) for omega in omegas]
     _check_resolution(cells_per_depth, spacing)
@@ -190,8 +190,8 @@ def _check_resolution(ratios: list[float], spacing: float) -> None:
         )
 
 
-def _check_fraction(solid_fraction: Tensor, dimensions: int) -> Tensor:
-    """Fractions as float64 (surface, [z,] y, x)."""
+def check_fraction(solid_fraction: Tensor, dimensions: int) -> Tensor:
+    """Fractions as float64 (surface, [z,] y, x); InputError where they are none."""
     if dimensions not in (2, 3):
         raise InputError(f"dimensions must be 2 or 3, got {dimensions!r}")
     if not isinstance(solid_fraction, Tensor) or solid_fraction.is_complex():

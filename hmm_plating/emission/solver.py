@@ -64,6 +64,8 @@ def solve(
 ) -> Solution:
     """Load impedance of frozen surfaces, with the field that starts the next solve, and the gradient.
 
+    Fractions are those of the lattice's cells; `load_impedance` first moves edges to where they are felt.
+
     A complex symmetric Lanczos recurrence in the bilinear form of the load (`kernels.lanczos`), whose estimate
     therefore converges with the square of the field's error. Reciprocity makes the field its own adjoint: the gradient
     needs no further solve, and has the relative error of the field, the square root of the load's.

@@ -78,7 +78,7 @@ def overhanging(curve: Callable[[np.ndarray], np.ndarray], period: float, cells:
 
 
 def polygon(*outlines: list[complex], period: float, cells: int, offset: float) -> torch.Tensor:
-    """Flat metal one cell (and `offset`) thick, and bodies on it: corners x + iy above it, clockwise; hollows against."""
+    """Flat metal one cell (and `offset`) thick, and bodies on it: corners x + iy above it, hollows anticlockwise."""
     scale, metal = cells / period, 0.0
     rows = int(np.ceil(max(corner.imag for outline in outlines for corner in outline) * scale + 1 + offset)) + 1
     for outline in outlines:

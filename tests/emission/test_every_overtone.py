@@ -64,7 +64,7 @@ def test_gradient_reaches_the_order_parameter():
 
     cells = [(4, 1), (5, 3), (3, 7), (6, 5), (8, 3), (9, 5)]
     # kinks lie where a cell's cut passes a corner or a cell starts to fill: a small step, and a tolerance for its noise
-    expected, computed = differences(value, field, cells, 2e-6), jacobian(value, field, cells)
+    expected, computed = differences(value, field, cells, 8e-6), jacobian(value, field, cells)
     size = torch.view_as_complex(expected.reshape(len(cells), -1, 2)).abs().repeat_interleave(2, -1)
     assert bool((size > 0).all())
-    assert ((computed - expected).abs() / size).max() < 1e-5
+    assert ((computed - expected).abs() / size).max() < 2e-5

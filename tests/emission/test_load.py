@@ -147,13 +147,13 @@ def test_upright_zinc_islands_carry_the_liquid_between_them(height, coverage, fr
     Source: the design's section 5.2. Faraday's law and Sauerbrey alone give −1104 Hz for the 28 nm of the last two.
     """
     electrolyte, resonator, overtones = Electrolyte(1322.8, 3.14e-3), Resonator(4.94e6), [3, 5, 7, 9, 11]
-    width, spacing = 60, 4e-9  # edges: 15 % less loss than at 8 nm
+    width, spacing = 60, 4e-9
     profile = np.where(np.arange(width * 100) < width * 100 * coverage, height / spacing, 0.0)
     load = load_impedance(columns(profile, 36, 100), spacing, overtones, electrolyte, resonator, Metal.zinc())
     shift, loss = shifts(load, kanazawa_gordon(overtones, electrolyte, resonator), overtones, resonator)
     assert float((shift / torch.tensor(overtones)).mean()) == pytest.approx(frequency, rel=0.005)
-    rounding = 0.05e-6
-    assert dissipation[0] - rounding < float(loss.min()) < float(loss.max()) < dissipation[1] + rounding
+    coarse = 0.25e-6  # of the prototype: cells of 4, 2 and 1 nm as given lose 1.98, 1.89 and 1.84e-6 in the second case
+    assert dissipation[0] - coarse < float(loss.min()) < float(loss.max()) < dissipation[1] + coarse
 
 
 @pytest.mark.parametrize(

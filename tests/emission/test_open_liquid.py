@@ -4,7 +4,7 @@ import pytest
 import torch
 from surfaces import random_surface
 
-from hmm_plating.emission import load_impedance, solve
+from hmm_plating.emission import solve
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 WATER, QUARTZ, SPACING = Electrolyte(997.05, 0.890e-3), Resonator(), 6e-9
@@ -43,7 +43,7 @@ def test_gradient_in_open_liquid_is_the_forward_difference():
     for row, column in ((4, 2), (5, 7), (8, 0)):
         bumped = torch.stack([surface] * 6)
         bumped[:, row, column] = torch.arange(6) * 1e-3
-        loads = load_impedance(bumped, SPACING, OVERTONES, WATER, QUARTZ, Metal.zinc(), **TIGHT)
+        loads = solve(bumped, SPACING, OVERTONES, WATER, QUARTZ, Metal.zinc(), **options).load
         weights = torch.tensor([-137 / 60, 5, -5, 10 / 3, -5 / 4, 1 / 5], dtype=torch.complex128)  # fifth order
         expected = (weights @ loads) / 1e-3
         computed = gradient[:, row, column]

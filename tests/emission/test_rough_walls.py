@@ -208,16 +208,13 @@ CURVES = {
     "wide mushroom": (mushroom(240e-9, 40e-9, 0.8), 240e-9, 0.03),
     "breaker": (breaker(240e-9, 40e-9, 1.15), 240e-9, 0.03),
     "steep breaker": (breaker(200e-9, 50e-9, 1.1), 200e-9, 0.03),
-    "tilted facets": (facets(240e-9, 60e-9, 0.5), 240e-9, 0.1),
+    "tilted facets": (facets(240e-9, 60e-9, 0.5), 240e-9, 0.03),
 }
 
 
 @pytest.mark.parametrize("shape", list(CURVES))
 def test_overhanging_and_oblique_walls_are_exact_on_fine_grids(shape):
-    """Fundamental solutions: 1.0 to 2.1 % of the excess at cells of 8 nm, second order.
-
-    Edges of facets, rounded to a radius of two such cells, carry most of their excess: 9.6 % at 8 nm, 1.0 % at 2 nm.
-    """
+    """Fundamental solutions: 0.7 to 1.5 % of the excess at cells of 8 nm, rounded facets 2.5 %, second order."""
     curve, period, accepted = CURVES[shape]
     expected = []
     for n in (3, 13):
@@ -229,7 +226,7 @@ def test_overhanging_and_oblique_walls_are_exact_on_fine_grids(shape):
         largest_error(at, period, round(period / s), (3, 13), expected, positions=(0.1, 0.5)) for s in (8e-9, 2e-9)
     )
     assert coarse < accepted
-    assert math.log(coarse / fine, 4) > (1.8 if accepted < 0.1 else 1.5)
+    assert math.log(coarse / fine, 4) > 1.6
 
 
 def circle(centre, radius):
@@ -238,12 +235,12 @@ def circle(centre, radius):
 
 # corners x + iy [nm] of what stands on a flat metal, one period of 240 nm; error accepted at cells of 8 nm
 CORNERED = {
-    "sharp facets": (0.1, [[0, 60 + 70j, 150 + 30j, 240]]),
-    "mushroom": (0.035, [[95, 95 + 50j, 60 + 50j, 60 + 90j, 170 + 90j, 170 + 50j, 135 + 50j, 135]]),
-    "undercut island": (0.04, [[100, 40 + 80j, 190 + 80j, 140]]),
+    "sharp facets": (0.03, [[0, 60 + 70j, 150 + 30j, 240]]),
+    "mushroom": (0.03, [[95, 95 + 50j, 60 + 50j, 60 + 90j, 170 + 90j, 170 + 50j, 135 + 50j, 135]]),
+    "undercut island": (0.03, [[100, 40 + 80j, 190 + 80j, 140]]),
     "touching cylinder": (0.03, [circle(120 + 40j, 40)]),
     "cylinder above": (0.03, [circle(120 + 60j, 40)]),
-    "hollow block": (0.045, [[40, 40 + 80j, 200 + 80j, 200], [80 + 24j, 160 + 24j, 160 + 56j, 80 + 56j]]),
+    "hollow block": (0.03, [[40, 40 + 80j, 200 + 80j, 200], [80 + 24j, 160 + 24j, 160 + 56j, 80 + 56j]]),
 }
 
 
@@ -252,13 +249,13 @@ CORNERED = {
 def test_cornered_shapes_converge_to_their_own_fine_grid(shape):
     """Edges and contact lines allow no exact series: against the extrapolation of cells of 2 and 1 nm to none.
 
-    First order; at 8 nm the tip of a sharp edge lies a fraction of a cell too low: 9 % of the excess of facets.
+    First order: the flow at an edge is singular.
     """
     accepted, outlines = CORNERED[shape]
     outlines = [[corner * NANOMETRE for corner in outline] for outline in outlines]
     loads = []
     for spacing in (8, 4, 2, 1):
-        at = [polygon(*outlines, period=240e-9, cells=240 // spacing, offset=o) for o in (0.0, 0.4)]
+        at = [polygon(*outlines, period=240e-9, cells=240 // spacing, offset=o) for o in (0.0, 0.2, 0.4, 0.6, 0.8)]
         loads.append(np.stack([excess(fraction, spacing * NANOMETRE, (3, 13)) for fraction in at]))
     limit = 2 * loads[3].mean(0) - loads[2].mean(0)
     coarse, _, fine = (np.abs(load / limit - 1).max() for load in loads[:3])

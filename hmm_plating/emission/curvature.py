@@ -6,7 +6,7 @@ and larger. With S the fractions smoothed twice by weights ¼ ½ ¼ in every dir
 and the curvatures of its level lines A = −P ∇∇S P/√(g² + d²), P = 1 − nnᵀ, H = tr A, Q = tr A², a cell's fraction is
 raised where H > 0 (crests) to
 
-    ε + r (1 − ε)/(1 − ε + r),     r = c H Q⁴/(Q⁴ + b⁴H⁴) w,     w = ½ [(g² + d²)^e − d^2e],
+    ε + r (1 − ε)/(1 − ε + r + 0.01),   r = c H Q⁴/(Q⁴ + b⁴H⁴) w,   w = ½ [(g² + d²)^e − d^2e],
 
 which is ε + r far from 1. Q/H is the curvature of a cylinder as of a sphere; the fraction of H keeps what is smooth
 where it is, and a flat wall has none. The four constants were fitted to polygons, cylinders, wavy walls and a sphere,
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 _STRENGTH, _SHARP, _FAINT, _SPREAD = 9.5, 0.28, 0.04, 0.1  # c, b, d, e
-_SOFT = 0.01  # added to 1 − ε + r: cells that are full have the derivative 1 as well where r is next to nothing
+_SOFT = 0.01  # full cells have the derivative 1, too, where r is next to nothing
 _FULL = 0.999  # the top row keeps some liquid for the half space above
 _REACH = 3  # rows above the metal that may get some
 
@@ -72,8 +72,8 @@ def felt_fraction(solid_fraction: Tensor, *, dimensions: int = 2) -> Tensor:
     rise = _STRENGTH * mean.clamp(min=0) * sharp * weight
     liquid = 1 - solid_fraction
     felt = solid_fraction + rise * liquid / (liquid + rise + _SOFT)
-    top = torch.minimum(felt[..., -1:, :], solid_fraction.detach()[..., -1:, :].clamp(min=_FULL))
-    return torch.cat([felt[..., :-1, :], top], -2)
+    top, most = felt[..., -1:, :], solid_fraction.detach()[..., -1:, :].clamp(min=_FULL)
+    return torch.cat([felt[..., :-1, :], torch.where(top > most, most, top)], -2)
 
 
 def free_rows(solid_fraction: Tensor) -> int:

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from hmm_plating.emission.closed_form import Overtones, sauerbrey
 from hmm_plating.emission.curvature import felt_fraction, free_rows
-from hmm_plating.emission.media import ViscoelasticLayer
+from hmm_plating.emission.media import ViscoelasticLayer, fitted
 from hmm_plating.emission.problem import check_fraction
 from hmm_plating.emission.solver import Backend, Solution, solve
 from hmm_plating.materials import Electrolyte, Metal, Resonator
@@ -87,7 +87,7 @@ def load_impedance(
     solid_fraction = solid_fraction.to(torch.float64)
     rows = free_rows(solid_fraction)
     felt = felt_fraction(pad(solid_fraction, (0, 0, 0, rows)), dimensions=dimensions)
-    layers = [_under(layer, solid_fraction.shape, rows) for layer in layers]
+    layers = [replace(layer, fraction=pad(fitted(layer, solid_fraction.shape), (0, 0, 0, rows))) for layer in layers]
     differentiated = felt.requires_grad
     solution = solve(
         felt.detach(),
@@ -109,10 +109,3 @@ def load_impedance(
         return load
     thickness = spacing * solid_fraction.sum(-2).mean((-1, -2)[: dimensions - 1])
     return load + sauerbrey(metal.density * thickness.cpu(), overtones, resonator).to(load.device)
-
-
-def _under(layer: ViscoelasticLayer, shape: torch.Size, rows: int) -> ViscoelasticLayer:
-    """With rows of liquid on top, where it fits surfaces of this shape."""
-    if rows == 0 or torch.broadcast_shapes(layer.fraction.shape[-len(shape) :], shape) != shape:
-        return layer
-    return replace(layer, fraction=pad(layer.fraction.expand(shape), (0, 0, 0, rows)))

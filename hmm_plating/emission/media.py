@@ -44,6 +44,14 @@ class ViscoelasticLayer:
             )
 
 
+def fitted(layer: ViscoelasticLayer, shape: torch.Size) -> Tensor:
+    """Fraction of a layer in every cell of surfaces of this shape; InputError where it does not fit them."""
+    try:
+        return layer.fraction.expand(shape)
+    except RuntimeError as error:
+        raise InputError(f"fraction of a layer does not fit surfaces of shape {tuple(shape)}: {error}") from None
+
+
 def distinct_mixtures(layers: tuple[ViscoelasticLayer, ...], shape: torch.Size) -> tuple[np.ndarray, np.ndarray]:
     """Which mixture fills each cell.
 
@@ -55,10 +63,7 @@ def distinct_mixtures(layers: tuple[ViscoelasticLayer, ...], shape: torch.Size) 
     """
     if not layers:
         return np.zeros(shape, np.int64), np.zeros((1, 0))
-    try:
-        shares = torch.stack([layer.fraction.detach().to("cpu", torch.float64).expand(shape) for layer in layers], -1)
-    except RuntimeError as error:
-        raise InputError(f"fraction of a layer does not fit surfaces of shape {tuple(shape)}: {error}") from None
+    shares = torch.stack([fitted(layer, shape).detach().to("cpu", torch.float64) for layer in layers], -1)
     if float(shares.sum(-1).max()) > 1 + 1e-9:
         raise InputError("layers overlap: their fractions exceed 1 in a cell")
     flat = np.round(shares.reshape(-1, len(layers)).numpy(), 6)

@@ -68,9 +68,9 @@ def solve_problem(
                 rising[pair],
             )
             count[pair] += steps
-            if len(kept):
+            if status == kernels.BREAKDOWN and len(kept):
                 start = kept.astype(np.float64)
-            else:  # once more, for the field to go on from
+            elif status == kernels.BREAKDOWN:  # once more, for the field to go on from
                 kept = np.empty(shape[2:])
         converged[pair] = status == kernels.CONVERGED
 

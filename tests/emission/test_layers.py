@@ -199,5 +199,7 @@ def test_unusable_layers_are_named(layer, message):
     ],
 )
 def test_layers_that_do_not_fit_are_named(layers, message):
-    with pytest.raises(InputError, match=message):
-        load_impedance(torch.zeros(3, 4), 5e-9, OVERTONES, WATER, QUARTZ, layers=layers)
+    metal = torch.tensor([1.0, 0.5, 0.0])[:, None].repeat(1, 4)  # near the top, which gets rows of liquid
+    for surface in (torch.zeros(3, 4), metal):
+        with pytest.raises(InputError, match=message):
+            load_impedance(surface, 5e-9, OVERTONES, WATER, QUARTZ, layers=layers)

@@ -214,7 +214,7 @@ CURVES = {
 
 @pytest.mark.parametrize("shape", list(CURVES))
 def test_overhanging_and_oblique_walls_are_exact_on_fine_grids(shape):
-    """Fundamental solutions: 0.7 to 1.5 % of the excess at cells of 8 nm, rounded facets 2.5 %, second order."""
+    """Fundamental solutions: 1.1 to 1.6 % of the excess at cells of 8 nm, rounded facets 2.5 %, second order."""
     curve, period, accepted = CURVES[shape]
     expected = []
     for n in (3, 13):
@@ -226,7 +226,8 @@ def test_overhanging_and_oblique_walls_are_exact_on_fine_grids(shape):
         largest_error(at, period, round(period / s), (3, 13), expected, positions=(0.1, 0.5)) for s in (8e-9, 2e-9)
     )
     assert coarse < accepted
-    assert math.log(coarse / fine, 4) > 1.6
+    # the crest of the steep breaker is an edge to cells of 8 nm alone, and gains there
+    assert math.log(coarse / fine, 4) > (1.6 if shape == "steep breaker" else 1.8)
 
 
 def circle(centre, radius):

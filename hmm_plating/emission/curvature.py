@@ -34,46 +34,48 @@ def felt_fraction(solid_fraction: Tensor, *, dimensions: int = 2) -> Tensor:
     Returns:
         same shape, in [0, 1], differentiable.
     """
-    lateral = (-1, -3)[: dimensions - 1]
-    axes = (*lateral, -2)
-
-    def beside(field: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        """Neighbours before and after, of a field with one more row on either side."""
-        if axis == -2:
-            return field[..., :-2, :], field[..., 2:, :]
-        inner = field[..., 1:-1, :]
-        return inner.roll(1, axis), inner.roll(-1, axis)
-
+    axes = (-1, -2) if dimensions == 2 else (-1, -3, -2)  # upwards last
     smooth = solid_fraction
     for axis in (*axes, *axes):
-        before, after = beside(_in_between(smooth), axis)
+        before, after = _beside(_in_between(smooth), axis)
         smooth = (before + 2 * smooth + after) / 4
-    wide = _in_between(smooth)
-    neighbours = [beside(wide, axis) for axis in axes]
-    slopes = [(after - before) / 2 for before, after in neighbours]
-    bends = {(i, i): after + before - 2 * smooth for i, (before, after) in enumerate(neighbours)}
-    for i, axis in enumerate(lateral):
-        along = (wide.roll(-1, axis) - wide.roll(1, axis)) / 2
-        for j in range(i + 1, dimensions):
-            before, after = beside(along, axes[j])
-            bends[i, j] = bends[j, i] = (after - before) / 2
-    every = range(dimensions)
-    square = torch.stack([slope.square() for slope in slopes]).sum(0)
-    normal = [slope * (square + 1e-30).rsqrt() for slope in slopes]
-    turned = [torch.stack([bends[i, j] * normal[j] for j in every]).sum(0) for i in every]
-    outward = torch.stack([part * along for part, along in zip(turned, normal, strict=True)]).sum(0)
-    inverse = (square + _FAINT**2).rsqrt()
-    mean = (outward - torch.stack([bends[i, i] for i in every]).sum(0)) * inverse
-    whole = torch.stack([bends[i, j].square() for i in every for j in every]).sum(0)
-    whole = (whole - 2 * torch.stack([part.square() for part in turned]).sum(0) + outward.square()) * inverse.square()
-    fourth = whole.square().square()
-    sharp = fourth / (fourth + (_SHARP * mean).square().square() + 1e-30)
-    weight = ((square + _FAINT**2) ** _SPREAD - _FAINT ** (2 * _SPREAD)) / 2
-    rise = _STRENGTH * mean.clamp(min=0) * sharp * weight
+    rise = _rise(*_derivatives(smooth, axes))
     liquid = 1 - solid_fraction
     felt = solid_fraction + rise * liquid / (liquid + rise + _SOFT)
     top, most = felt[..., -1:, :], solid_fraction.detach()[..., -1:, :].clamp(min=_FULL)
     return torch.cat([felt[..., :-1, :], torch.where(top > most, most, top)], -2)
+
+
+def _derivatives(smooth: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, list[Tensor]]:
+    """∇S (axis, ...) and the rows of ∇∇S, central differences in cells."""
+    wide = _in_between(smooth)
+    neighbours = [_beside(wide, axis) for axis in axes]
+    second = {(i, i): after + before - 2 * smooth for i, (before, after) in enumerate(neighbours)}
+    for i, axis in enumerate(axes[:-1]):
+        along = (wide.roll(-1, axis) - wide.roll(1, axis)) / 2
+        for j in range(i + 1, len(axes)):
+            before, after = _beside(along, axes[j])
+            second[i, j] = second[j, i] = (after - before) / 2
+    every = range(len(axes))
+    first = torch.stack([(after - before) / 2 for before, after in neighbours])
+    return first, [torch.stack([second[i, j] for j in every]) for i in every]
+
+
+def _rise(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
+    """r of the module's formula."""
+    square = gradient.square().sum(0)
+    normal = gradient * (square + 1e-30).rsqrt()
+    turned = torch.stack([(row * normal).sum(0) for row in hessian])
+    outward = (turned * normal).sum(0)
+    inverse = (square + _FAINT**2).rsqrt()
+    trace = torch.stack([row[i] for i, row in enumerate(hessian)]).sum(0)
+    norm = torch.stack([row.square().sum(0) for row in hessian]).sum(0)
+    mean = (outward - trace) * inverse  # H
+    whole = (norm - 2 * turned.square().sum(0) + outward.square()) * inverse.square()  # Q
+    fourth = whole.square().square()
+    sharp = fourth / (fourth + (_SHARP * mean).square().square() + 1e-30)
+    weight = ((square + _FAINT**2) ** _SPREAD - _FAINT ** (2 * _SPREAD)) / 2
+    return _STRENGTH * mean.clamp(min=0) * sharp * weight
 
 
 def free_rows(solid_fraction: Tensor) -> int:
@@ -85,3 +87,11 @@ def free_rows(solid_fraction: Tensor) -> int:
 def _in_between(field: Tensor) -> Tensor:
     """With a row of metal below and of liquid above."""
     return torch.cat([torch.ones_like(field[..., :1, :]), field, torch.zeros_like(field[..., :1, :])], -2)
+
+
+def _beside(field: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Neighbours before and after, of a field with one more row on either side."""
+    if axis == -2:
+        return field[..., :-2, :], field[..., 2:, :]
+    inner = field[..., 1:-1, :]
+    return inner.roll(1, axis), inner.roll(-1, axis)

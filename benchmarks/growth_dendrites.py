@@ -31,31 +31,40 @@ TRANSPORT = hp.Transport(concentration=100.0, diffusivity=5e-10, layer_thickness
 HIGHEST = ROWS * INTERFACE.spacing - 160e-9
 
 
-def deposit(length: float, strength: float, seed: int = 0) -> State:
-    """The state when `PLATED` of metal is there, or the highest tip 160 nm below the top of the box."""
+def held(length: float, strength: float, interface: Interface) -> tuple[Parameters, float]:
+    """Parameters of copper, and the potential [V] at which Λ is `length`."""
     p = Parameters.from_materials(
         hp.Metal.copper(),
         hp.Electrolyte(997.0, 0.89e-3),
-        INTERFACE,
+        interface,
         exchange_current_density=300.0,
         anisotropy_strength=strength,
         noise_amplitude=10.0,
         transport=TRANSPORT,
     )
-    conductance = p.valence * FARADAY_CONSTANT * TRANSPORT.diffusivity * TRANSPORT.concentration
-    rate = conductance / length / p.exchange_current_density
-    potential = -float(p.kinetic_voltage) / float(p.transfer_coefficient) * math.log(rate)
+    rate = conductance(p) / length / p.exchange_current_density
+    return p, -float(p.kinetic_voltage) / float(p.transfer_coefficient) * math.log(rate)
+
+
+def conductance(p: Parameters) -> float:
+    """zFDc0 [A/m]."""
+    return p.valence * FARADAY_CONSTANT * TRANSPORT.diffusivity * TRANSPORT.concentration
+
+
+def deposit(length: float, strength: float, seed: int = 0) -> State:
+    """The state when `PLATED` of metal is there, or the highest tip 160 nm below the top of the box."""
+    p, potential = held(length, strength, INTERFACE)
     generator = torch.Generator().manual_seed(seed)
     state = initial_state(waves((ROWS, COLUMNS), INTERFACE, START, WAVES, SHORTEST, generator))
     above = ROWS * INTERFACE.spacing + TRANSPORT.layer_thickness
-    start = conductance / (above - START + length) / (p.valence * FARADAY_CONSTANT)
+    start = conductance(p) / (above - START + length) / (p.valence * FARADAY_CONSTANT)
     state = state._replace(diffusion_layer=relaxed_profile(start, TRANSPORT))
     while True:
         metal = float(thickness(state.order_parameter, INTERFACE.spacing, state.base_thickness))
         tip = metal + float(dendrite_height(state.order_parameter, INTERFACE.spacing))
         if metal >= START + PLATED or tip >= HIGHEST:
             return state
-        current = conductance / (above - tip + length)
+        current = conductance(p) / (above - tip + length)
         noise = torch.randn(state.order_parameter.shape, generator=generator, dtype=torch.float64)
         state = potentiostatic_step(state, potential, PLATED / STEPS * p.charge_per_volume / current, noise, p)
 

@@ -1,6 +1,6 @@
 """A single nucleus at a held potential, by Λ and anisotropy: compact, split at its tips, or with side branches.
 
-    python benchmarks/growth_nucleus.py [--lengths 2e-6 60e-9] [--output PICTURE.png]
+    python benchmarks/growth_nucleus.py [--lengths 2e-6 40e-9] [--output PICTURE.png]
 
 Copper from 0.1 mol/l on a crystal that is bare but for one nucleus, under a diffusion layer of 0.3 µm. Its tip has the
 whole electrolyte beside it, as the columns of `growth_dendrites.py` have not, which stand side by side: so noise on its
@@ -23,7 +23,7 @@ from hmm_plating.transition import Interface, State, initial_state, potentiostat
 
 INTERFACE = Interface(32e-9, 8e-9)
 ROWS, COLUMNS, RADIUS, HIGHEST = 360, 600, 80e-9, 2.5e-6
-LENGTHS, STRENGTHS = (2e-6, 60e-9), (0.0, 0.05)
+LENGTHS, STRENGTHS = (2e-6, 40e-9), (0.0, 0.05)
 LARGEST_CHANGE = 0.6  # of ξ in a step, whose duration follows
 FIRST_STEP = 1e-5  # s
 

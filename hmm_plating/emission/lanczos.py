@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.emission.kernels import CRUDE, NULL
+from hmm_plating.emission.kernels import CRUDE, LONGER, NULL, NULL_SINGLE
 from hmm_plating.emission.operator import Operator, bilinear, collide, stream
 
 _STEPS_PER_CHECK = 8  # on a GPU, which waits for the answer
@@ -40,7 +40,7 @@ class Correction(NamedTuple):
 class _State(NamedTuple):
     """After k steps: fields v_{k+1}, v_k, P C v_{k+1}, p_k and x_k, scalars of the pairs, and the loads so far.
 
-    `least` is the smallest |⟨v, v⟩| so far over the sum of squares of the real parts of v.
+    `sound` is the number of steps before it broke down, very large where it has not.
     """
 
     pair: Tensor
@@ -57,7 +57,7 @@ class _State(NamedTuple):
     eta: Tensor
     pivot: Tensor
     amplitude: Tensor
-    least: Tensor
+    sound: Tensor
     history: Tensor
 
 
@@ -81,7 +81,7 @@ def _start(system: Operator, residual: Tensor, unit: Tensor, load: Tensor, keep_
         one,
         one,
         unit**2 / 3,
-        torch.full_like(one.real, torch.inf),
+        torch.full(one.shape, torch.iinfo(torch.int64).max // 4, device=one.device),
         load[:, None].expand(-1, 64).clone(),
     )
 
@@ -112,12 +112,13 @@ def _step(system: Operator, state: _State, step: int) -> _State:
     previous.addcmul_(v, -alpha.to(dtype)[cells])
     leaving = collide(system, previous)
     norm, square = bilinear(system, previous, leaving), previous.real.square().flatten(1).sum(1)
+    null = norm.abs() < (NULL if dtype == torch.complex128 else NULL_SINGLE) * square
     return state._replace(
         v=previous,
         previous=v,
         leaving=leaving,
         norm=norm,
-        least=torch.minimum(state.least, torch.where(square > 0, norm.abs() / square, torch.inf)),
+        sound=torch.where(null, state.sound.clamp(max=step), state.sound),
         former_norm=divisor,
         former_scale=scale,
         former_rho=_unless_zero(rho),
@@ -178,10 +179,10 @@ def correct_load(
         least = torch.maximum(floor * (now - load[pair]).abs(), 1e-14 * now.abs())
         wanted = torch.maximum(absolute[pair], relative * (now - excess_reference[pair]).abs())
         wanted = torch.maximum(wanted, least)
-        null = state.least < NULL if residual.dtype == torch.complex128 else torch.zeros_like(pair, dtype=torch.bool)
+        null = step > state.sound
         converged = (estimate <= wanted) & ~(null & ((now - load[pair]).abs() > wanted))
-        crude = (estimate <= CRUDE * (now - excess_reference[pair]).abs()) | (not keep_field)
-        broken = null & crude & ~converged
+        crude = (estimate <= CRUDE * (now - excess_reference[pair]).abs()) | (step >= 2 * state.sound + LONGER)
+        broken = null & (crude | (not keep_field)) & ~converged
         finished = converged | broken | ~now.isfinite() | (step + 1 >= most[pair])  # not finite where a pivot was zero
         if not bool(finished.any()):
             continue

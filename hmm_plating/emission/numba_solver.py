@@ -76,7 +76,7 @@ def solve_problem(
 
     def solve_single(surface: int, order: int) -> None:
         solution, total, status = given(surface, order), math.inf, kernels.CONVERGED
-        while status == kernels.CONVERGED:
+        while status != kernels.NOT_CONVERGED:
             bottom, box, links, wet, held, factors, start, residual, first_load, ghosts = kernels.prepare_surface(
                 *surface_of(surface, order), reflections[order], fourier, SOLID, solution
             )
@@ -106,6 +106,7 @@ def solve_problem(
                 correction,
             )
             count[surface, order] += steps
+            total = math.inf if status == kernels.BREAKDOWN else total
             solution = np.empty(shape[2:])
             start += unit * correction.astype(np.float64)
             kernels.unpack(start, wet, stencil, box, bottom, solution)

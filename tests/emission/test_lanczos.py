@@ -89,3 +89,14 @@ def test_breakdown_of_a_large_surface_is_found():
         load = solve(fraction, 0.5e-9, (3,), WATER, QUARTZ, tolerance=1e-3, keep_field=False).load
         excess.append(load - kanazawa_gordon((3,), WATER, QUARTZ))
     torch.testing.assert_close(excess[0], excess[1], rtol=2e-3, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_breakdown_in_single_precision_is_found(backend):
+    """Of a surface that took six times the applications of double precision, and the load within the tolerance."""
+    surface = random_surface(40, 32, 29)
+    options = {"tolerance": 1e-3, "absolute_tolerance": 0.0, "keep_field": False, "backend": backend}
+    single, double = (solve(surface, 4e-9, (7,), WATER, QUARTZ, precision=p, **options) for p in ("single", "double"))
+    assert int(single.applications) <= 2 * int(double.applications)
+    excess = double.load - kanazawa_gordon((7,), WATER, QUARTZ)
+    assert float(((single.load - double.load) / excess).abs()) < 3e-3

@@ -17,7 +17,7 @@ from hmm_plating.emission.kernels.entry import (
     solve_surface,
     unpack,
 )
-from hmm_plating.emission.kernels.lanczos import BREAKDOWN, CONVERGED, CRUDE, NULL
+from hmm_plating.emission.kernels.lanczos import BREAKDOWN, CONVERGED, CRUDE, LONGER, NOT_CONVERGED, NULL, NULL_SINGLE
 from hmm_plating.emission.kernels.layout import stencil
 from hmm_plating.emission.kernels.surface import Media
 
@@ -25,7 +25,10 @@ __all__ = [
     "BREAKDOWN",
     "CONVERGED",
     "CRUDE",
+    "LONGER",
+    "NOT_CONVERGED",
     "NULL",
+    "NULL_SINGLE",
     "Media",
     "correct_load",
     "differentiate",

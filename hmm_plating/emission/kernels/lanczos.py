@@ -8,7 +8,7 @@ p_k = η_k v_k + ρ_k/ρ_{k−1} p_{k−1}.
 
 A form without conjugation can vanish for a vector that does not. Close to that ⟨v_k, v_k⟩ is what rounding leaves of
 large terms (Freund, SIAM J. Sci. Comput. 13 (1992) 425), and the load, which is built of such numbers alone, converges
-to a wrong value. The field stays right: the recurrence goes on to CRUDE and is to be started again from there.
+to a wrong value. The field stays right: the recurrence goes on for a while and is to be started again from there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from hmm_plating.emission.kernels.streaming import fill_ghosts, workspace
 
 CONVERGED, NOT_CONVERGED, BREAKDOWN = 0, 1, 2
 NULL = 1e-7  # |⟨v, v⟩| over Σ|v|² that counts as none: from 1e-8 downwards loads were wrong, by up to a tenth
+NULL_SINGLE = 3e-3  # in single precision; from 3e-4 downwards one solve in a thousand took a hundred times longer
 CRUDE = 1e-2  # relative error of the load to which a recurrence that has broken down goes on
+LONGER = 50  # or to so many steps more than twice those before it broke down
 
 
 @inlined
@@ -118,13 +120,13 @@ def correct_load(
     history = np.empty(most, np.complex128)
     history[0] = load
     floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
-    null = NULL if v.itemsize == 8 else 0.0  # single precision is checked in double
+    null = NULL if v.itemsize == 8 else NULL_SINGLE
     initial = load
     norm = collide_all(v, factors, g, lattice, box, scratch)
     first_norm, former_norm, former_scale, former_rho = abs(norm), norm, 1.0, norm
     eta = pivot = 1.0 + 0.0j
     turn = former_eta = former_turn = waiting = 0.0j
-    applications, estimate, status, broken = 1, np.inf, NOT_CONVERGED, False
+    applications, estimate, status, sound = 1, np.inf, NOT_CONVERGED, most  # steps before it broke down
     for step in range(1, most):
         if norm == 0:
             estimate, status = 0.0, CONVERGED
@@ -165,16 +167,18 @@ def correct_load(
             least = max(floor * abs(load - initial), 1e-14 * abs(load))
             excess = abs(load - excess_reference)
             wanted = max(absolute, relative * excess, least)
+            broken = step > sound
             if estimate <= wanted and not (broken and abs(load - initial) > wanted):
                 status = CONVERGED
                 break
-            if broken and estimate <= CRUDE * excess:
+            if broken and (estimate <= CRUDE * excess or step >= 2 * sound + LONGER):
                 status = BREAKDOWN
                 break
-        broken = broken or abs(norm) < null * square
-        if broken and not keep:  # the field is needed to go on
-            status = BREAKDOWN
-            break
+        if abs(norm) < null * square:
+            sound = min(sound, step)
+            if not keep:  # the field is needed to go on
+                status = BREAKDOWN
+                break
     steps = applications - 1
     for block in range(x.shape[0] if steps > 0 else 0):
         if steps % 2 == 1:

@@ -48,7 +48,7 @@ def values(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) ->
     """Errors of the excess, relative."""
     around = (model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
     fraction = model.surface_load.solid_fraction(fields)
-    true = emission.solve(fraction, *around, tolerance=TRUTH, absolute_tolerance=0.0, keep_field=False).load
+    true = emission.load_impedance(fraction, *around, tolerance=TRUTH, absolute_tolerance=0.0)
     guess = surrogate.guess(fraction, *around)
     flat = emission.kanazawa_gordon(model.overtones, model.electrolyte, model.resonator)
     error = ((guess.load - flat) / (true - flat) - 1).abs().numpy()
@@ -94,9 +94,7 @@ def throughput(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor
     fraction = fraction[torch.arange(BATCH) % len(fraction)]
 
     def solver(tolerance: float, hertz: float):
-        return lambda: emission.solve(
-            fraction, *around, tolerance=tolerance, absolute_tolerance=hertz, keep_field=False
-        )
+        return lambda: emission.load_impedance(fraction, *around, tolerance=tolerance, absolute_tolerance=hertz)
 
     actions = {
         "solver, to 1e-3": solver(1e-3, 0.0),

@@ -58,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except (InputError, ConvergenceError) as error:
         return _fail(str(error))
+    except ArithmeticError as error:  # of ours alone: what did not converge
+        if type(error) is not ArithmeticError:
+            raise
+        return _fail(str(error))
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, MemoryError) or "allocate memory" in str(error)):
             raise

@@ -193,7 +193,7 @@ class PlatingModel:
         surface, emitted = self.surface(state), self.surface_load
         fraction = emitted.solid_fraction(surface.order_parameter)
         flat = emitted.flat(fraction)
-        guessed, trusted = self.surrogate.guess(fraction, *emitted.surroundings)
+        guessed, trusted = self.surrogate.guess(fraction, *emitted.surroundings, self.metal)
         excess, doubtful = guessed - flat, ~trusted
         load = flat + excess * state["surrogate_error"]
         if bool(doubtful.any()):

@@ -58,9 +58,9 @@ class SurfaceLoad:
         return self.grid.spacing * self.grid.coarsening
 
     @property
-    def surroundings(self) -> tuple[float, tuple[int, ...], Electrolyte, Resonator, Metal]:
+    def surroundings(self) -> tuple[float, tuple[int, ...], Electrolyte, Resonator]:
         """What every function of the load takes after the solid fraction."""
-        return self.spacing, self.overtones, self.electrolyte, self.resonator, self.metal
+        return self.spacing, self.overtones, self.electrolyte, self.resonator
 
     def solid_fraction(self, order_parameter: Tensor) -> Tensor:
         """Metal fraction of the emission's cells (..., [z,] y, x)."""
@@ -73,16 +73,17 @@ class SurfaceLoad:
     def solve(self, fraction: Tensor, liquid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Load (..., overtones), and the liquid's field, which starts the solver at the next step.
 
-        The lattice takes the fractions as they are: edges are not moved as `load_impedance` moves them, because the
-        networks of `models/*.safetensors` have learned the load without.
+        As `emission.load_impedance`, in whose box rows of liquid are not added: where metal stands in the uppermost
+        rows, edges are felt a little low.
 
         Args:
             fraction: `solid_fraction`.
             liquid: field of a similar batch; single precision suffices.
         """
         differentiated = fraction.requires_grad
+        felt = emission.felt_fraction(fraction, dimensions=self.grid.dimensions)
         solution = emission.solve(
-            fraction.detach(),
+            felt.detach(),
             *self.surroundings,
             tolerance=self.tolerance,
             absolute_tolerance=TOLERANCE_HERTZ,
@@ -91,15 +92,19 @@ class SurfaceLoad:
             keep_field=torch.float32,
             keep_gradient=differentiated,
         )
-        if not differentiated:
-            return solution.load, solution.field
-        return emission.differentiable_load(solution, fraction, self.grid.dimensions), solution.field
+        load = solution.load
+        if differentiated:
+            load = emission.differentiable_load(solution, felt, self.grid.dimensions)
+        return load + self.inertia(fraction), solution.field
+
+    def inertia(self, fraction: Tensor) -> Tensor:
+        """Load of the metal alone, (..., overtone)."""
+        thickness = morphology.thickness(fraction, self.spacing, dimensions=self.grid.dimensions)
+        return emission.sauerbrey(self.metal.density * thickness, self.overtones, self.resonator)
 
     def flat(self, fraction: Tensor) -> Tensor:
         """Load of a flat film with as much metal, (..., overtones)."""
-        thickness = morphology.thickness(fraction, self.spacing, dimensions=self.grid.dimensions)
-        inertia = emission.sauerbrey(self.metal.density * thickness, self.overtones, self.resonator)
-        return emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator) + inertia
+        return emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator) + self.inertia(fraction)
 
     def surrogate_error(self, true: Tensor, guessed_excess: Tensor, fraction: Tensor) -> Tensor:
         """Ratio of the true excess over `flat` to the guessed one, 1 where it tells nothing, (..., overtones)."""

@@ -146,6 +146,17 @@ def test_too_little_memory_is_one_line(
         refused(run(*words), "out of memory")
 
 
+def test_what_does_not_converge_is_one_line(
+    run: Run, words: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grow(*arguments: object) -> None:
+        raise ArithmeticError("concentration or potential in the box did not converge")
+
+    monkeypatch.setattr(PlatingModel, "grow", grow)
+    with untouched(tmp_path):
+        refused(run(*words), "in the box did not converge")
+
+
 def interrupted_after(steps: int, patch: pytest.MonkeyPatch) -> None:
     def grow(*arguments: Any, progress: Callable[[int, int], None], **options: Any) -> xr.Dataset:
         def cut(step: int, total: int) -> None:

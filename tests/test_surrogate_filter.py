@@ -127,8 +127,9 @@ def test_the_ancestors_error_corrects_the_guess(model: PlatingModel, recording: 
     score(wrong, "observe", state, observation, drive)
     assert "surrogate_excess" not in state
     fraction = wrong.surface_load.solid_fraction(state["order_parameter"])
-    load = emission.solve(fraction, *wrong.surface_load.surroundings, tolerance=1e-4, keep_field=False).load
-    raw, _ = wrong.surrogate.guess(fraction, *wrong.surface_load.surroundings)  # type: ignore[union-attr]
+    around = (*wrong.surface_load.surroundings, wrong.metal)
+    load = emission.load_impedance(fraction, *around, tolerance=1e-4)
+    raw, _ = wrong.surrogate.guess(fraction, *around)  # type: ignore[union-attr]
     flat = wrong.surface_load.flat(fraction)
     ratio = (load - flat) / (raw - flat)
     expected = torch.where((ratio - 1).abs() < LARGEST_SURROGATE_ERROR, ratio, 1.0)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emission import numba_solver, torch_solver
-from hmm_plating.emission.closed_form import Overtones, angular_frequencies, kanazawa_gordon
+from hmm_plating.emission.closed_form import Overtones, kanazawa_gordon
 from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.problem import Accuracy, set_up
 from hmm_plating.errors import InputError
-from hmm_plating.materials import Electrolyte, Metal, Resonator
+from hmm_plating.materials import Electrolyte, Resonator
 
 Backend = Literal["numba", "torch"]
 
@@ -49,7 +49,6 @@ def solve(
     overtones: Overtones,
     electrolyte: Electrolyte,
     resonator: Resonator,
-    metal: Metal | None = None,
     *,
     layers: Sequence[ViscoelasticLayer] = (),
     tolerance: float = 1e-6,
@@ -62,7 +61,7 @@ def solve(
     dimensions: int = 2,
     backend: Backend | None = None,
 ) -> Solution:
-    """Load impedance of frozen surfaces, with the field that starts the next solve, and the gradient.
+    """Load of the liquid over frozen surfaces, with the field that starts the next solve, and the gradient.
 
     Fractions are those of the lattice's cells; `load_impedance` first moves edges to where they are felt.
 
@@ -76,7 +75,6 @@ def solve(
         spacing: cell size Δx [m].
         overtones: odd orders n.
         electrolyte, resonator: density and viscosity; f0 and Z_q.
-        metal: adds its inertia iωρ_s × areal volume where given; the liquid alone otherwise.
         layers: viscoelastic matter that fills cells in place of the liquid.
         tolerance: accepted error relative to the excess over the flat surface [1]. The gradient's is about its square
             root. Data deserve 1e-2 to 1e-3, in a fraction of the time; checks of derivatives 1e-12.
@@ -132,11 +130,6 @@ def solve(
     load = kanazawa_gordon(overtones, electrolyte, resonator).to(device) + excess * unit
     per_cell = (..., *(None,) * dimensions)
     gradient = solved.gradient.mul_(unit[per_cell]) if keep_gradient else solved.gradient
-    if metal is not None:
-        omega = angular_frequencies(overtones, resonator).to(device)
-        inertia = 1j * omega * metal.density * spacing / problem.area
-        load = load + inertia * problem.fraction.flatten(1).sum(1)[:, None]
-        gradient = gradient.add_(inertia[per_cell]) if keep_gradient else gradient
     batch = solid_fraction.shape[:-dimensions]
     return Solution(
         load.reshape(*batch, -1),

@@ -77,26 +77,16 @@ def grown_surfaces(model: PlatingModel, seed: int) -> Tensor:
 
 def solve_examples(model: PlatingModel, surfaces: Tensor, electrolyte: Electrolyte, tolerance: float) -> Examples:
     """Excess and gradient of solid fractions (surface, y, x) by the true solver."""
-    spacing = model.surface_load.spacing
-    solution = emission.solve(
-        surfaces,
-        spacing,
-        model.overtones,
-        electrolyte,
-        model.resonator,
-        tolerance=tolerance,
-        absolute_tolerance=0.0,
-        keep_field=False,
-        keep_gradient=True,
-    )
-    flat = emission.kanazawa_gordon(model.overtones, electrolyte, model.resonator)
-    depths = penetration_depths(model.overtones, electrolyte, model.resonator) / spacing
-    gradient = torch.view_as_real(solution.gradient / flat[:, None, None]).movedim(-1, 2) * surfaces.shape[-1]
+    liquid = (model.overtones, electrolyte, model.resonator)
+    leaf, spacing = surfaces.clone().requires_grad_(), model.surface_load.spacing
+    load = emission.load_impedance(leaf, spacing, *liquid, tolerance=tolerance, absolute_tolerance=0.0)
+    excess = torch.view_as_real(load / emission.kanazawa_gordon(*liquid) - 1)
+    by_part = [torch.autograd.grad(part.sum(), leaf, retain_graph=True)[0] for part in excess.flatten(1).unbind(1)]
     return Examples(
         surfaces.float(),
-        depths.float().expand(len(surfaces), -1).clone(),
-        (solution.load / flat - 1).to(torch.complex64),
-        gradient.half(),
+        (penetration_depths(*liquid) / spacing).float().expand(len(surfaces), -1).clone(),
+        torch.view_as_complex(excess.detach()).to(torch.complex64),
+        torch.stack(by_part, 1).mul_(surfaces.shape[-1]).half().unflatten(1, excess.shape[1:]),
     )
 
 

@@ -59,13 +59,13 @@ class EmissionTraining:
         seed: of examples and networks.
     """
 
-    chunks: int = 100
+    chunks: int = 200
     held_out: int = 4
     epochs: int = 48
     networks: int = 2
     channels: int = 32
     layers: int = 2
-    batch: int = 64
+    batch: int = 32
     learning_rate: float = 4e-3
     gradient_weight: float = 0.2
     seed: int = 0
@@ -157,7 +157,12 @@ def train_network(
     path: Path,
     told: Told = lambda done, total, error: None,
 ) -> tuple[CorrectionNetwork, list[Epoch]]:
-    """One network of the ensemble, and its epochs; its state after every one is kept at `path`."""
+    """One network of the ensemble, and its epochs; its state after every one is kept at `path`.
+
+    Raises:
+        InputError: fewer examples than a batch, or a state of another training.
+        ArithmeticError: the loss is not finite.
+    """
     count, rows, columns = examples.solid_fraction.shape
     if count < settings.batch:
         raise InputError(f"training needs at least one batch of {settings.batch} surfaces, there are {count}")
@@ -189,6 +194,8 @@ def train_network(
             optimiser.step()
             value_loss += float(of_value.detach()) / batches
             gradient_loss += float(of_gradient.detach()) / batches
+        if not math.isfinite(value_loss + gradient_loss):
+            raise ArithmeticError("training diverged: the loss is not finite; lower the learning rate")
         log.append(Epoch(number + 1, epoch + 1, math.sqrt(value_loss), math.sqrt(gradient_loss)))
         state = {"generator": generator.get_state(), "log": torch.tensor(log, dtype=torch.float64)}
         save_state(path, identity, entries_of(network, optimiser) | state)

@@ -5,7 +5,7 @@ import torch
 from surfaces import random_surface
 
 from hmm_plating.emission import solve
-from hmm_plating.materials import Electrolyte, Metal, Resonator
+from hmm_plating.materials import Electrolyte, Resonator
 
 WATER, QUARTZ, SPACING = Electrolyte(997.05, 0.890e-3), Resonator(), 6e-9
 OVERTONES = [1, 3, 5, 7, 9, 11, 13]
@@ -39,11 +39,11 @@ def test_gradient_in_open_liquid_is_the_forward_difference():
     """1e-6 of every overtone's derivative, real and imaginary part apart, one to five rows above the metal."""
     surface = under_liquid(6, 2, seed=1)[0]
     options = {**TIGHT, "keep_field": False}
-    gradient = solve(surface, SPACING, OVERTONES, WATER, QUARTZ, Metal.zinc(), **options, keep_gradient=True).gradient
+    gradient = solve(surface, SPACING, OVERTONES, WATER, QUARTZ, **options, keep_gradient=True).gradient
     for row, column in ((4, 2), (5, 7), (8, 0)):
         bumped = torch.stack([surface] * 6)
         bumped[:, row, column] = torch.arange(6) * 1e-3
-        loads = solve(bumped, SPACING, OVERTONES, WATER, QUARTZ, Metal.zinc(), **options).load
+        loads = solve(bumped, SPACING, OVERTONES, WATER, QUARTZ, **options).load
         weights = torch.tensor([-137 / 60, 5, -5, 10 / 3, -5 / 4, 1 / 5], dtype=torch.complex128)  # fifth order
         expected = (weights @ loads) / 1e-3
         computed = gradient[:, row, column]

@@ -57,7 +57,6 @@ def test_every_result_is_that_of_the_kernels(cells, soft, device):
     """Same first guess, same boxes, same stopping rule: on a CPU as many applications, and all else to round-off."""
     fraction = cells()
     options = {"layers": soft_layers(fraction) if soft else (), "dimensions": fraction.ndim - 1}
-    metal = Metal.zinc() if soft else None
     for gradient in (False, True):  # with it, nothing is cut off the boxes
         expected, computed = (
             solve(
@@ -66,7 +65,6 @@ def test_every_result_is_that_of_the_kernels(cells, soft, device):
                 OVERTONES,
                 WATER,
                 QUARTZ,
-                metal,
                 **options,
                 tolerance=1e-3,
                 keep_gradient=gradient,

@@ -13,6 +13,8 @@ from hmm_plating.emission.open_liquid import continue_above
 from hmm_plating.emission.problem import SOLID, Accuracy, LatticeSolution, Problem, blank_solution
 from hmm_plating.threads import in_threads
 
+_CONTINUED = 64  # surfaces whose open liquid a thread continues at once
+
 
 def solve_problem(
     problem: Problem, accuracy: Accuracy, single: bool, keep_field: bool | torch.dtype, keep_gradient: bool
@@ -131,13 +133,14 @@ def solve_problem(
     in_threads(solve_single if single else solve_double, pairs)
     if keep_gradient:
         leaving = torch.from_numpy(rising).reshape(*rising.shape[:3], *cells[:-2], width)
-        above = torch.from_numpy(top)
+        above = torch.from_numpy(top[:, 0])
 
-        def continue_order(order: int) -> None:
-            planes = solved.field[:, order] if keep_field else None
-            continue_above(problem, order, leaving[:, order], above[:, order], solved.gradient[:, order], planes)
+        def continue_some(first: int) -> None:
+            some = slice(first, first + _CONTINUED)
+            planes = solved.field[some] if keep_field else None
+            continue_above(problem, leaving[some], above[some], solved.gradient[some], planes)
 
-        in_threads(continue_order, [(order,) for order in range(orders)])
+        in_threads(continue_some, [(first,) for first in range(0, surfaces, _CONTINUED)])
     return LatticeSolution(*(part.to(problem.fraction.device) for part in solved))
 
 

@@ -10,6 +10,8 @@ a cell of that liquid changes the load as in any other cell: by the local form 2
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.polynomial.polynomial import polyval
@@ -20,44 +22,42 @@ from hmm_plating.emission.lattice import Relaxation, collision_matrix
 from hmm_plating.emission.problem import Problem
 
 
-def continue_above(
-    problem: Problem, overtone: int, rising: Tensor, top: Tensor, gradient: Tensor, field: Tensor | None
-) -> None:
+def continue_above(problem: Problem, rising: Tensor, top: Tensor, gradient: Tensor, field: Tensor | None) -> None:
     """Write the rows of liquid above the box of each surface into its gradient and field.
 
     Args:
         problem: Problem.
-        overtone: index of the overtone.
-        rising: populations that leave the box upwards, complex (surface, lane, [z,] x).
+        rising: populations that leave the box upwards, complex (surface, overtone, lane, [z,] x).
         top: lowest row above each surface's box, int64 (surface,).
-        gradient: ∂(load per cell of area)/∂fraction, complex (surface, [z,] y, x).
-        field: planes (surface, planes, [z,] y, x), or None where it is not wanted.
+        gradient: ∂(load per cell of area)/∂fraction, complex (surface, overtone, [z,] y, x).
+        field: planes (surface, overtone, planes, [z,] y, x), or None where it is not wanted.
     """
-    lattice, matter = problem.lattice, problem.media[overtone]
-    relaxation = Relaxation(*matter.relaxation[0].tolist())
-    lateral = tuple(range(lattice.dimensions - 1))  # modes first, surfaces last: few large products of matrices
-    rise, collision, slope = (
-        torch.tensor(part, device=rising.device)
-        for part in (
-            continuation(lattice, relaxation, tuple(rising.shape[2:])),
-            collision_matrix(lattice, relaxation),
-            _slope(problem, relaxation),
-        )
+    lattice, period = problem.lattice, tuple(rising.shape[3:])
+    relaxations = [Relaxation(*matter.relaxation[0].tolist()) for matter in problem.media]
+    lateral = tuple(range(1, lattice.dimensions))  # overtones and modes first, surfaces last: few large products
+    apart = (slice(None), *(None,) * len(period))
+    rise = torch.from_numpy(np.stack([continuation(lattice, r, period) for r in relaxations])).to(rising.device)
+    collision, slope = (
+        torch.from_numpy(np.stack([part(r) for r in relaxations])[apart]).to(rising.device)
+        for part in (partial(collision_matrix, lattice), partial(_slope, problem))
     )
     velocity = torch.from_numpy(lattice.velocities[:, 0] + 0j).to(rising.device)
     # derivatives of ε + ε(1 − ε) s and ε(1 − ε) g at ε = 0
-    held, ghost = (complex(polyval(-1, terms[0])) for terms in (matter.saturation, matter.ghost))
-    leaving = torch.fft.fftn(rising.movedim(0, -1).movedim(0, -2), dim=lateral)
+    held, ghost = (
+        torch.from_numpy(np.array([complex(polyval(-1, terms)) for terms in of])[(*apart, None)]).to(rising.device)
+        for of in ([m.saturation[0] for m in problem.media], [m.ghost[0] for m in problem.media])
+    )
+    leaving = torch.fft.fftn(rising.movedim(0, -1).movedim(1, -2), dim=lateral)
     for row in range(int(top.min()), gradient.shape[-2]):
         open_ = top <= row
         arriving = rise @ leaving[..., open_]
-        leaving[..., open_] = collision[lattice.upward] @ arriving
+        leaving[..., open_] = collision[..., lattice.upward, :] @ arriving
         f = torch.fft.ifftn(arriving, dim=lateral)
         change = 2 - 4 * torch.einsum("i,...is->...s", velocity, f) + (f * (slope @ f)).sum(-2) / 3
         change = (change * (1 + held) - ghost) / problem.area
         gradient.select(-2, row)[open_] = change.movedim(-1, 0)
         if field is not None:
-            planes = torch.cat([f.real, f.imag], -2).movedim(-1, 0).movedim(-1, 1)
+            planes = torch.cat([f.real, f.imag], -2).movedim(-1, 0).movedim(-1, 2)
             field.select(-2, row)[open_] = planes.to(field.dtype)
 
 

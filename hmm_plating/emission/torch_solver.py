@@ -61,9 +61,7 @@ def solve_problem(
         above.append(leaving)
     if keep_gradient:
         rising, top = (torch.cat(parts).unflatten(0, solution.load.shape) for parts in zip(*above, strict=True))
-        for order in range(solution.load.shape[1]):
-            planes = solution.field[:, order] if keep_field else None
-            continue_above(problem, order, rising[:, order], top[:, order], solution.gradient[:, order], planes)
+        continue_above(problem, rising, top[:, 0], solution.gradient, solution.field if keep_field else None)
     return solution
 
 

@@ -65,7 +65,7 @@ class EmissionTraining:
     networks: int = 2
     channels: int = 32
     layers: int = 2
-    batch: int = 32
+    batch: int = 64
     learning_rate: float = 4e-3
     gradient_weight: float = 0.2
     seed: int = 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hmm_plating.emulator.emission_examples import VISCOSITIES, Examples, all_chunks, joined
 from hmm_plating.emulator.emission_surrogate import (
@@ -39,6 +39,7 @@ from hmm_plating.model import PlatingModel
 Told = Callable[[int, int, float], None]  # epochs done, their number, error of the last [1]
 
 WARM_UP = 0.1  # of the steps, in which the learning rate rises; a half cosine follows
+LARGEST_STEP = 0.3  # norm of the loss's gradient, half above its median: a few surfaces would throw a network off
 LARGEST_GRADIENT_LOSS = 10.0  # of one surface: nearly flat ones have almost no gradient to be relative to
 SMALLEST_EXCESS = 1e-4  # relative to the bare liquid: surfaces below are flat for every instrument
 
@@ -65,7 +66,7 @@ class EmissionTraining:
     networks: int = 2
     channels: int = 32
     layers: int = 2
-    batch: int = 64
+    batch: int = 32
     learning_rate: float = 4e-3
     gradient_weight: float = 0.2
     seed: int = 0
@@ -191,6 +192,7 @@ def train_network(
             of_value, of_gradient = losses(network, some, limits, generator)
             optimiser.zero_grad()
             (of_value + settings.gradient_weight * of_gradient).backward()
+            nn.utils.clip_grad_norm_(network.parameters(), LARGEST_STEP)
             optimiser.step()
             value_loss += float(of_value.detach()) / batches
             gradient_loss += float(of_gradient.detach()) / batches

@@ -50,7 +50,7 @@ def test_value_and_gradient_of_new_surfaces(model: PlatingModel) -> None:
             (slope,) = torch.autograd.grad(torch.view_as_real(excess)[:, index, part].sum(), leaf, retain_graph=True)
             expected = torch.where(weight > 0, true.gradient[:, index, part].float(), 0.0) / surfaces.shape[-1]
             both = torch.stack([(slope.float() * weight).flatten(), (expected * weight).flatten()])
-            assert float(torch.corrcoef(both)[0, 1]) > 0.985
+            assert float(torch.corrcoef(both)[0, 1]) > 0.99
 
 
 def test_strange_surfaces_are_sent_to_the_solver(model: PlatingModel) -> None:

@@ -24,6 +24,7 @@ print(json.dumps({
 
 FELT = """
 import json
+deep = torch.nn.functional.max_pool2d(1 - ridges[None], kernel_size=7, stride=1, padding=3)[0] == 0  # no edge in reach
 print(json.dumps({
     "measured": table["Δf/n [Hz]"].tolist(),
     "mass": table["mass alone [Hz]"].tolist(),
@@ -31,7 +32,7 @@ print(json.dumps({
     "excess": {amplitude: values["Δf/n [Hz]"].tolist() for amplitude, values in excess.items()},
     "clean": measured(clean)["ΔD [1e-6]"].tolist(),
     "coated": measured(coated)["ΔD [1e-6]"].tolist(),
-    "inside": weight[:, ridges == 1].mean().item(),
+    "inside": weight[:, deep].mean().item(),
     "most": float(shown.max()),
     "dimensions": {name: roughness[name]["Δf/n [Hz]"][3] for name in surfaces},
 }))

@@ -46,7 +46,7 @@ def posterior_surfaces(model: PlatingModel, recording, steps: int, seed: int) ->
 
 def values(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) -> Table:
     """Errors of the excess, relative."""
-    around = (model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
+    around = model.surface_load.surroundings
     fraction = model.surface_load.solid_fraction(fields)
     true = emission.load_impedance(fraction, *around, tolerance=TRUTH, absolute_tolerance=0.0)
     guess = surrogate.guess(fraction, *around)
@@ -66,7 +66,7 @@ def values(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) ->
 
 def gradients(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) -> Table:
     """Correlation of the excess's gradient in the order parameter with the true one."""
-    around = (model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
+    around = model.surface_load.surroundings
     leaf = fields.clone().requires_grad_()
     fraction = model.surface_load.solid_fraction(leaf)
     true = emission.load_impedance(fraction, *around, tolerance=TRUTH, absolute_tolerance=0.0)
@@ -89,7 +89,7 @@ def gradients(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor)
 
 def throughput(model: PlatingModel, surrogate: EmissionSurrogate, fields: Tensor) -> Table:
     """Surfaces per second, in turns."""
-    around = (model.surface_load.spacing, model.overtones, model.electrolyte, model.resonator)
+    around = model.surface_load.surroundings
     fraction = model.surface_load.solid_fraction(fields)
     fraction = fraction[torch.arange(BATCH) % len(fraction)]
 

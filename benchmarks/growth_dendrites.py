@@ -10,7 +10,7 @@ the nearer to the limiting current, the smaller. A tip narrower than Λ gains no
 from __future__ import annotations
 
 import argparse
-import math
+import sys
 import time
 from pathlib import Path
 
@@ -18,37 +18,18 @@ import matplotlib.pyplot as plt
 import torch
 from growth_pictures import HEADING, draw, row, waves
 
-import hmm_plating as hp
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.morphology import dendrite_height, thickness
-from hmm_plating.transition import Interface, Parameters, State, initial_state, potentiostatic_step
+from hmm_plating.transition import Interface, State, initial_state, potentiostatic_step
 from hmm_plating.transition.diffusion_layer import relaxed_profile
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "transition"))
+from held_potential import TRANSPORT, conductance, held  # a test grows dendrites so too
 
 INTERFACE = Interface(16e-9, 4e-9)
 ROWS, COLUMNS, STEPS, PLATED, START, WAVES, SHORTEST = 448, 384, 200, 1.2e-6, 150e-9, 6e-9, 62e-9
 LENGTHS, STRENGTHS = (1e-6, 200e-9, 60e-9), (0.0, 0.06)
-TRANSPORT = hp.Transport(concentration=100.0, diffusivity=5e-10, layer_thickness=0.3e-6)
 HIGHEST = ROWS * INTERFACE.spacing - 160e-9
-
-
-def held(length: float, strength: float, interface: Interface) -> tuple[Parameters, float]:
-    """Parameters of copper, and the potential [V] at which Λ is `length`."""
-    p = Parameters.from_materials(
-        hp.Metal.copper(),
-        hp.Electrolyte(997.0, 0.89e-3),
-        interface,
-        exchange_current_density=300.0,
-        anisotropy_strength=strength,
-        noise_amplitude=10.0,
-        transport=TRANSPORT,
-    )
-    rate = conductance(p) / length / p.exchange_current_density
-    return p, -float(p.kinetic_voltage) / float(p.transfer_coefficient) * math.log(rate)
-
-
-def conductance(p: Parameters) -> float:
-    """zFDc0 [A/m]."""
-    return p.valence * FARADAY_CONSTANT * TRANSPORT.diffusivity * TRANSPORT.concentration
 
 
 def deposit(length: float, strength: float, seed: int = 0) -> State:

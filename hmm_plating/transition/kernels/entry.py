@@ -38,15 +38,14 @@ def may_run(xi, margin, on_base, rows):
     metal = False
     for z in range(margin, xi.shape[0] - margin):
         for j in range(height):
-            row = xi[z, j + 1]
-            lowest, highest = 1.0, 0.0
+            row, filled = xi[z, j + 1], 0
             for i in range(1, row.size - 1):
-                lowest, highest = min(lowest, row[i]), max(highest, row[i])
-            if highest > 0.5:
+                filled += 1 if row[i] > 0.5 else 0
+            if filled > 0:
                 metal = True
                 if j >= height - 2 * rows:
                     return False
-            if on_base and j < rows and lowest <= 0.5:
+            if on_base and j < rows and filled < row.size - 2:
                 return False
     return metal
 

@@ -107,11 +107,10 @@ def find_rows(xi, margin, work):
     depth, height = work.live.shape
     for z in range(depth):
         for j in range(height):
-            row = xi[z + margin, j + 1]
-            largest = 0.0
+            row, active = xi[z + margin, j + 1], 0
             for i in range(1, row.size - 1):
-                largest = max(largest, row[i] * (1 - row[i]))
-            work.near[z, j] = largest > ACTIVE
+                active += 1 if row[i] * (1 - row[i]) > ACTIVE else 0  # counted: a maximum is not made vector code
+            work.near[z, j] = active > 0
     widen(work.near, work.live)
     widen(work.live, work.near)
 

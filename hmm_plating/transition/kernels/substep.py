@@ -199,9 +199,15 @@ def fill_rates(xi, inside, reaction, noise, c, grid, work):
                     richest, richest_row = row_rich, number
             row_low = row_high = row_loud = row_stiff = row_c = row_a = row_n = row_f = 0.0
             given, force = noise[z, j], work.force[z, j]
+            beyond = 0  # counted first: an extreme is not made vector code, and few rows hold a new one
             for i in range(columns):
+                beyond += 1 if shift[i] < low or shift[i] > high else 0
+            for i in range(columns if beyond > 0 else 0):
                 row_low, row_high = min(row_low, shift[i]), max(row_high, shift[i])
+            beyond = 0
             for i in range(columns):
+                beyond += 1 if weight[i] > 0 and abs(given[i]) > loudest else 0
+            for i in range(columns if beyond > 0 else 0):
                 row_loud = max(row_loud, abs(given[i]) if weight[i] > 0 else 0.0)
             for i in range(columns):
                 row_c += forward[i]

@@ -27,8 +27,7 @@ from hmm_plating.command_options import (
     positive,
 )
 from hmm_plating.did_you_mean import closest
-from hmm_plating.emission import ConvergenceError
-from hmm_plating.errors import InputError
+from hmm_plating.errors import ConvergenceError, InputError
 from hmm_plating.export_command import add_export
 from hmm_plating.filter_recording import DEFAULT_CHAINS, DEFAULT_PARTICLES, filter_recording, require_noise
 from hmm_plating.follow_command import follow_files
@@ -57,10 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (InputError, ConvergenceError) as error:
-        return _fail(str(error))
-    except ArithmeticError as error:  # of ours alone: what did not converge
-        if type(error) is not ArithmeticError:
-            raise
         return _fail(str(error))
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, MemoryError) or "allocate memory" in str(error)):

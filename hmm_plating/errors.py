@@ -1,4 +1,4 @@
-"""The error that a user's input can cause, its one special case that a caller may want to tell apart, and a check."""
+"""What a user's input can cause, what no input is to blame for, and a check."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ def require_integer(what: str, value: object, minimum: int) -> None:
     """Raise InputError, naming `what`, unless the value is an integer of at least `minimum`."""
     if not isinstance(value, int) or value < minimum:
         raise InputError(f"{what} must be an integer ≥ {minimum}, got {value!r}")
+
+
+class ConvergenceError(RuntimeError):
+    """An iteration that did not reach the accepted error, or diverged: the message says how far it came.
+
+    The command line treats it as an InputError.
+    """
 
 
 class DepletionError(InputError):

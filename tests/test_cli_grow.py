@@ -17,6 +17,7 @@ import xarray as xr
 from cli_runs import Outcome, refused, untouched
 
 from hmm_plating import PlatingModel, grow_command
+from hmm_plating.errors import ConvergenceError
 from hmm_plating.grow_surface import grow_surface
 
 Run = Callable[..., Outcome]
@@ -150,7 +151,7 @@ def test_what_does_not_converge_is_one_line(
     run: Run, words: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def grow(*arguments: object) -> None:
-        raise ArithmeticError("concentration or potential in the box did not converge")
+        raise ConvergenceError("concentration or potential in the box did not converge")
 
     monkeypatch.setattr(PlatingModel, "grow", grow)
     with untouched(tmp_path):

@@ -7,11 +7,10 @@ from hmm_plating.emission.load import differentiable_load, load_impedance
 from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.shapes import cylinders, egg_crate, grating, hemispheres, spheres
 from hmm_plating.emission.small_load import shifts
-from hmm_plating.emission.solver import ConvergenceError, Solution, solve
+from hmm_plating.emission.solver import Solution, solve
 from hmm_plating.emission.velocity import velocity_amplitude
 
 __all__ = [
-    "ConvergenceError",
     "Solution",
     "ViscoelasticLayer",
     "brinkman",

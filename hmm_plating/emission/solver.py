@@ -14,14 +14,10 @@ from hmm_plating.emission import numba_solver, torch_solver
 from hmm_plating.emission.closed_form import Overtones, kanazawa_gordon
 from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.problem import Accuracy, set_up
-from hmm_plating.errors import InputError
+from hmm_plating.errors import ConvergenceError, InputError
 from hmm_plating.materials import Electrolyte, Resonator
 
 Backend = Literal["numba", "torch"]
-
-
-class ConvergenceError(RuntimeError):
-    """The solver reached its limit of operator applications before the accepted error."""
 
 
 class Solution(NamedTuple):

@@ -30,7 +30,7 @@ from hmm_plating.emulator.emission_surrogate import (
 from hmm_plating.emulator.network_state import entries_of, take_up
 from hmm_plating.emulator.trust import Trust, descriptors
 from hmm_plating.emulator.weights import ModelCard
-from hmm_plating.errors import InputError, require_integer
+from hmm_plating.errors import ConvergenceError, InputError, require_integer
 from hmm_plating.executor import as_executor
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.state_file import save_state, saved_state
@@ -162,7 +162,7 @@ def train_network(
 
     Raises:
         InputError: fewer examples than a batch, or a state of another training.
-        ArithmeticError: the loss is not finite.
+        ConvergenceError: the loss is not finite.
     """
     count, rows, columns = examples.solid_fraction.shape
     if count < settings.batch:
@@ -197,7 +197,7 @@ def train_network(
             value_loss += float(of_value.detach()) / batches
             gradient_loss += float(of_gradient.detach()) / batches
         if not math.isfinite(value_loss + gradient_loss):
-            raise ArithmeticError("training diverged: the loss is not finite; lower the learning rate")
+            raise ConvergenceError("training diverged: the loss is not finite; lower the learning rate")
         log.append(Epoch(number + 1, epoch + 1, math.sqrt(value_loss), math.sqrt(gradient_loss)))
         state = {"generator": generator.get_state(), "log": torch.tensor(log, dtype=torch.float64)}
         save_state(path, identity, entries_of(network, optimiser) | state)

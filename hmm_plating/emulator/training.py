@@ -28,7 +28,7 @@ from hmm_plating.emulator.trajectories import (
     simulate_trajectories,
 )
 from hmm_plating.emulator.variational_loss import incremental_potential
-from hmm_plating.errors import InputError, require_integer
+from hmm_plating.errors import ConvergenceError, InputError, require_integer
 from hmm_plating.executor import Executor, as_executor
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.state_file import save_state, saved_state
@@ -126,7 +126,7 @@ def train(
     Raises:
         InputError: a checkpoint of another training, or one that exists without `resume`; ranges that the box cannot
             hold.
-        ArithmeticError: the loss is not finite.
+        ConvergenceError: the loss is not finite.
     """
     identity = fingerprint(asdict(settings), source, network)
     device = torch.device(device)
@@ -206,7 +206,7 @@ def _learn(
             distance = redistanced(moved.distance, c.dimensions)
         loss = torch.stack(losses)
         if not bool(torch.isfinite(loss).all()):
-            raise ArithmeticError("training diverged: the loss is not finite; lower the learning rate")
+            raise ConvergenceError("training diverged: the loss is not finite; lower the learning rate")
         optimiser.zero_grad()
         (loss.mean() * (settings.variational if horizon is None else settings.data)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)

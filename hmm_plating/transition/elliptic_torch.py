@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import ConvergenceError, InputError
 from hmm_plating.transition.kernels.multigrid import LEAK
 
 # As in `multigrid`, in the order of the first sweeps; the same polynomial after the coarse correction.
@@ -58,7 +58,7 @@ def elliptic_solve(
     Raises:
         InputError: shapes that do not match, values that are negative or not finite, or nothing that fixes the
             solution's level: no storage, no sink and no conductance at the top.
-        ArithmeticError: the tolerance was not reached.
+        ConvergenceError: the tolerance was not reached.
     """
     storage, top_value = (
         torch.as_tensor(value, dtype=mobility.dtype, device=mobility.device)[..., None, None]
@@ -271,4 +271,4 @@ def _solve(a: Stencil, source: Tensor, start: Tensor | None, tolerance: float, m
         u, residual = u + step * direction, residual - step * image
         previous = torch.where(power > 0, power, torch.ones_like(power))
     relative = float((inner(residual, residual).sqrt() / goal).nan_to_num(torch.inf).max()) * tolerance
-    raise ArithmeticError(f"no convergence: residual {relative:.1e} after {most} iterations, tolerance {tolerance:.1e}")
+    raise ConvergenceError(f"no convergence: residual {relative:.1e} after {most} iterations, wanted {tolerance:.1e}")

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hmm_plating.errors import ConvergenceError
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.transition import diffusion_layer, kernels, reference, rollout
 from hmm_plating.transition.coefficients import coefficients, per_cell
@@ -47,7 +48,7 @@ def grow(
 
     Raises:
         DepletionError: no cation is left at the surface.
-        ArithmeticError: concentration or potential were not found.
+        ConvergenceError: concentration or potential were not found.
     """
     grid = parameters.interface
     spacing, width = grid.spacing, grid.width
@@ -127,7 +128,7 @@ def _inside(state: State, parameters: Parameters) -> Tensor | None:
 def _check_status(progress: reference.Progress, demand: Tensor, duration: float, parameters: Parameters) -> None:
     """Raise what stopped a particle."""
     if bool((progress.status == kernels.NOT_CONVERGED).any()):
-        raise ArithmeticError("concentration or potential in the box did not converge")
+        raise ConvergenceError("concentration or potential in the box did not converge")
     depleted = progress.status == kernels.DEPLETED
     if bool(depleted.any()) and parameters.transport is not None:
         time = torch.where(depleted, duration - progress.time_left, math.inf).reshape(demand.shape)

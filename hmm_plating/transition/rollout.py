@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hmm_plating.errors import ConvergenceError
 from hmm_plating.threads import in_threads
 from hmm_plating.transition import kernels
 from hmm_plating.transition.coefficients import Coefficients, anisotropic
@@ -126,7 +127,7 @@ class _Advance(torch.autograd.Function):
         for start in reversed(ctx.checkpoints):
             in_threads(run, [(k, start) for k in range(len(noise))])
         if not all(solved):
-            raise ArithmeticError("a solve for the adjoint of concentration or potential did not converge")
+            raise ConvergenceError("a solve for the adjoint of concentration or potential did not converge")
         by_fields, by_scalars, *by_inside = (torch.from_numpy(value) for value in results)
         return None, by_fields, by_scalars, torch.from_numpy(by_noise), torch.from_numpy(by_c), *by_inside
 

@@ -12,7 +12,7 @@ from hmm_plating.emission.half_space import reflection
 from hmm_plating.emission.lattice import D2Q9, D3Q19, collision_matrix, relaxation
 from hmm_plating.emission.operator import bilinear, collide, motion, operator, residual_and_load, stream
 from hmm_plating.emission.saturation import bare_load, bubble, calibrate
-from hmm_plating.emission.solver import ConvergenceError
+from hmm_plating.errors import ConvergenceError
 from hmm_plating.materials import Electrolyte, Resonator
 
 WATER, QUARTZ, SPACING = Electrolyte(997.05, 0.890e-3), Resonator(), 6e-9

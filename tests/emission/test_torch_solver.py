@@ -4,8 +4,8 @@ import pytest
 import torch
 from surfaces import random_surface
 
-from hmm_plating.emission import ConvergenceError, ViscoelasticLayer, load_impedance, solve, torch_solver
-from hmm_plating.errors import InputError
+from hmm_plating.emission import ViscoelasticLayer, load_impedance, solve, torch_solver
+from hmm_plating.errors import ConvergenceError, InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
 
 WATER, QUARTZ, SPACING, OVERTONES = Electrolyte(997.05, 0.890e-3), Resonator(), 6e-9, [3, 13]

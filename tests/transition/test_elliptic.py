@@ -11,7 +11,7 @@ from numba import njit, prange
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
-from hmm_plating.errors import InputError
+from hmm_plating.errors import ConvergenceError, InputError
 from hmm_plating.transition.elliptic_torch import elliptic_apply, elliptic_solve
 from hmm_plating.transition.kernels import elliptic
 
@@ -221,7 +221,7 @@ def test_failure_to_converge_is_told():
     assert 1e-10 < residual < 1
     case[3][0, 3, 3] = math.nan
     assert math.isnan(elliptic.solve(u, *case, 1e-10, 9, elliptic.workspace(1, 32, 32))[1])
-    with pytest.raises(ArithmeticError, match=r"no convergence: residual .* after 2 iterations"):
+    with pytest.raises(ConvergenceError, match=r"no convergence: residual .* after 2 iterations"):
         elliptic_solve(*as_tensors(problem("rough", (1, 32, 32))), most=2)
 
 

@@ -6,11 +6,11 @@ and larger. With S the fractions smoothed twice by weights ¼ ½ ¼ in every dir
 and the curvatures of its level lines A = −P ∇∇S P/√(g² + d²), P = 1 − nnᵀ, H = tr A, Q = tr A², a cell's fraction is
 raised where H > 0 (crests) to
 
-    ε + r (1 − ε)/(1 − ε + r + 0.01),   r = c H Q⁴/(Q⁴ + b⁴H⁴) w,   w = ½ [(g² + d²)^e − d^2e],
+    ε + r (1 − ε)/(1 − ε + r + 0.01),   r = c H Q⁴/(Q⁴ + b⁴H⁴) ln √(1 + g²/d²),
 
 which is ε + r far from 1. Q/H is the curvature of a cylinder as of a sphere; the fraction of H keeps what is smooth
-where it is, and a flat wall has none. The four constants were fitted to polygons, cylinders, wavy walls and a sphere,
-with cells of a quarter to a thirtieth of their height (docs/emission.md).
+where it is, and a flat wall has none. The three constants were fitted to polygons, triangular waves, cylinders, wavy
+walls and a sphere, with cells of a third to a thirtieth of their height (docs/emission.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_STRENGTH, _SHARP, _FAINT, _SPREAD = 9.5, 0.28, 0.04, 0.1  # c, b, d, e
+_STRENGTH, _SHARP, _FAINT = 0.69, 0.34, 0.029  # c, b, d
 _SOFT = 0.01  # full cells have the derivative 1, too, where r is next to nothing
 _FULL = 0.999  # the top row keeps some liquid for the half space above
 _REACH = 3  # rows above the metal that may get some
@@ -62,7 +62,24 @@ def _derivatives(smooth: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, list[Te
 
 
 def _rise(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
-    """r of the module's formula."""
+    """r of the module's formula, worked out on crests alone: it is 0 elsewhere."""
+    crest = _is_crest(gradient.detach(), [row.detach() for row in hessian])
+    there = crest.flatten().nonzero()[:, 0]
+    at_crests, *bent = (part.flatten(1).index_select(1, there) for part in (gradient, *hessian))
+    rise = torch.zeros_like(gradient[0]).flatten().index_copy(0, there, _rise_of_crests(at_crests, bent))
+    return rise.reshape(crest.shape)
+
+
+def _is_crest(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
+    """Where H g³ is positive and more than rounding."""
+    square = gradient.square().sum(0)
+    trace = torch.stack([row[i] for i, row in enumerate(hessian)]).sum(0)
+    outward = torch.stack([(row * gradient).sum(0) for row in hessian]).mul_(gradient).sum(0)
+    return outward - trace * square > 1e-12
+
+
+def _rise_of_crests(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
+    """r from ∇S (axis, cell) and the rows of ∇∇S."""
     square = gradient.square().sum(0)
     normal = gradient * (square + 1e-30).rsqrt()
     turned = torch.stack([(row * normal).sum(0) for row in hessian])
@@ -74,8 +91,7 @@ def _rise(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
     whole = (norm - 2 * turned.square().sum(0) + outward.square()) * inverse.square()  # Q
     fourth = whole.square().square()
     sharp = fourth / (fourth + (_SHARP * mean).square().square() + 1e-30)
-    weight = ((square + _FAINT**2) ** _SPREAD - _FAINT ** (2 * _SPREAD)) / 2
-    return _STRENGTH * mean.clamp(min=0) * sharp * weight
+    return _STRENGTH / 2 * mean.clamp(min=0) * sharp * torch.log1p(square / _FAINT**2)
 
 
 def free_rows(solid_fraction: Tensor) -> int:

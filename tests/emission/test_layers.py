@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from surfaces import columns, overhangs
 
@@ -80,6 +80,7 @@ def test_film_thinner_than_a_cell(wall):
 
 @settings(max_examples=10)
 @given(st.integers(0, 10**6), st.sampled_from([2, 3]))
+@example(131583, 3)  # two vectors in turn that all but vanish in the form: the load had lost eight digits
 def test_a_layer_of_the_liquid_itself_changes_nothing(seed, dimensions):
     metal = overhangs(5, 6, seed, None if dimensions == 2 else 3)
     share = torch.rand(metal.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))

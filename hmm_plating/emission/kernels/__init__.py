@@ -17,7 +17,16 @@ from hmm_plating.emission.kernels.entry import (
     solve_surface,
     unpack,
 )
-from hmm_plating.emission.kernels.lanczos import BREAKDOWN, CONVERGED, CRUDE, LONGER, NOT_CONVERGED, NULL, NULL_SINGLE
+from hmm_plating.emission.kernels.lanczos import (
+    BREAKDOWN,
+    CONVERGED,
+    CRUDE,
+    LONGER,
+    LOST,
+    NOT_CONVERGED,
+    ROUNDING,
+    ROUNDING_SINGLE,
+)
 from hmm_plating.emission.kernels.layout import stencil
 from hmm_plating.emission.kernels.surface import Media
 
@@ -26,9 +35,10 @@ __all__ = [
     "CONVERGED",
     "CRUDE",
     "LONGER",
+    "LOST",
     "NOT_CONVERGED",
-    "NULL",
-    "NULL_SINGLE",
+    "ROUNDING",
+    "ROUNDING_SINGLE",
     "Media",
     "correct_load",
     "differentiate",

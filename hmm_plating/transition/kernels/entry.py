@@ -26,7 +26,7 @@ from hmm_plating.transition.kernels.reverse import (
     reacting_reverse,
     update_reverse,
 )
-from hmm_plating.transition.kernels.substep import apply_rates, carry, fill_all_force, fill_rates, set_pace
+from hmm_plating.transition.kernels.substep import apply_rates, carry, fill_rates, set_pace
 
 DEPLETED, NOT_CONVERGED = 1.0, 2.0
 
@@ -152,7 +152,7 @@ def reverse(
     """
     margin, xi = grid.margin, padded(field, grid.margin)
     spare = workspace(*field.shape)
-    states, fields = np.empty((most + 1, *xi.shape)), np.empty((most, 3, *field.shape))
+    states, fields = np.empty((most + 1, *xi.shape)), np.empty((most, 4, *field.shape))
     live, near = np.empty((most, *spare.live.shape), np.bool_), np.empty((most, *spare.live.shape), np.bool_)
     demand, left, y, taken = progress[0], progress[1], progress[2], 0
     all_sums, paces, times = [], [], np.empty(most)
@@ -171,7 +171,7 @@ def reverse(
         k = taken
         states[k] = xi
         work = Work(
-            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows,
+            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], fields[k, 3], live[k], near[k], spare.rows,
             spare.cubic,
         )  # fmt: skip
         reaction = None if inside is None else Reaction(reactions[k, 0], reactions[k, 1], consumption)
@@ -196,7 +196,7 @@ def reverse(
     for k in range(taken - 1, -1, -1):
         xi, sums, pace = states[k], all_sums[k], paces[k]
         work = Work(
-            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], spare.force, live[k], near[k], spare.rows,
+            spare.distance, fields[k, 0], fields[k, 1], fields[k, 2], fields[k, 3], live[k], near[k], spare.rows,
             spare.cubic,
         )  # fmt: skip
         own = None if inside is None else insides[k]
@@ -213,7 +213,6 @@ def reverse(
             by_thickness += growth_reverse(cathodic, work, by_growth) * sites
             repair_per_rate = repaired / cathodic
         fill_distance(xi, margin, grid.width, work)
-        fill_all_force(xi, grid, work)
         pulls = update_reverse(xi, noise, pace, c, grid, work, by_thickness, by_growth, adjoints)
         by_carry = carry_reverse(pulls, sums, pace, by_progress[2], c, grid, by_c)
         by_first = by_carry.first_overpotential

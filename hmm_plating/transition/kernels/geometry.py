@@ -191,6 +191,18 @@ def add_row(target, factor, source):
 
 
 @inlined
+def add_sides(target, before, after, source, reach):
+    """target[i + reach] += before source[i] and target[i] += after source[i], in one pass; `target` longer by reach."""
+    count = source.size
+    for i in range(min(reach, count)):
+        target[i] += after * source[i]
+        target[count + reach - 1 - i] += before * source[count - 1 - i]
+    inner, earlier, later = target[reach:count], source[: count - reach], source[reach:]
+    for i in range(inner.size):
+        inner[i] += before * earlier[i] + after * later[i]
+
+
+@inlined
 def crossed_row(p, z, j, out):
     """Nineteen- less seven-point Laplacian of row (z, j), padded indices: the mixed fourth differences by 1/6."""
     for i in range(out.size):
@@ -313,14 +325,11 @@ def curvature_reverse(given, margin, work, out):
             for i in range(1, width):
                 normal[i] = row[i] - row[i - 1]
             normals_reverse(along, across, aside, deep, normal)
-            add_row(out[at_z, at_j, 1:], 1.0, along)
-            add_row(out[at_z, at_j, :-1], -1.0, along)
-            for sign in (1, -1):
-                add_row(out[at_z, at_j + sign, 1:], sign, across)
-                add_row(out[at_z, at_j + sign, :-1], sign, across)
+            add_sides(out[at_z, at_j], 1.0, -1.0, along, 1)
+            for sign in (1.0, -1.0):
+                add_sides(out[at_z, at_j + int(sign)], sign, sign, across, 1)
                 if deep:
-                    add_row(out[at_z + sign, at_j, 1:], sign, aside)
-                    add_row(out[at_z + sign, at_j, :-1], sign, aside)
+                    add_sides(out[at_z + int(sign), at_j], sign, sign, aside, 1)
     along, across, aside, normal = along[:width], across[:width], aside[:width], normal[:width]
     for axis in range(1, 3 if deep else 2):
         for z in range(depth):
@@ -343,8 +352,7 @@ def curvature_reverse(given, margin, work, out):
                 add_row(out[to_z, to_j, 1:-1], 1.0, along)
                 add_row(out[at_z, at_j, 1:-1], -1.0, along)
                 for row_z, row_j in ((at_z, at_j), (to_z, to_j)):
-                    add_row(out[row_z, row_j, 2:], 1.0, across)
-                    add_row(out[row_z, row_j, :-2], -1.0, across)
+                    add_sides(out[row_z, row_j], 1.0, -1.0, across, 2)
                     if deep:
                         dz, dj = (1, 0) if axis == 1 else (0, 1)
                         add_row(out[row_z + dz, row_j + dj, 1:-1], 1.0, aside)

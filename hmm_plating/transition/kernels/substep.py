@@ -130,17 +130,6 @@ def fill_force(xi, z, j, grid, work, weight):
 
 
 @inlined
-def fill_all_force(xi, grid, work):
-    """`fill_force` of all live rows, from curvature that is there already."""
-    weight = work.rows[11, : work.force.shape[2]]
-    for z in range(work.force.shape[0]):
-        for j in range(work.force.shape[1]):
-            if work.live[z, j]:
-                weights(xi[z + grid.margin, j + 1], grid, weight)
-                fill_force(xi, z, j, grid, work, weight)
-
-
-@inlined
 def fill_rates(xi, inside, reaction, noise, c, grid, work):
     """Curvature, reaction rates and force of all live rows; returns their `Sums`.
 

@@ -206,7 +206,7 @@ def test_emulators():
     assert max(facts["difference"][1:]) == 0
     assert max(facts["relative"]) < 0.01
     assert facts["trusted"] > 0.95
-    assert facts["solved"] == 0.5
+    assert 0.5 <= facts["solved"] < 0.52  # half, and the few besides that the networks do not know
     for one, other in zip(*facts["posterior"].values(), strict=True):
         # 4 chains of each, whose own means scatter by a posterior standard deviation at most: three of √(2/4)
         assert abs(one[0] - other[0]) < 2.1 * max(one[1], other[1])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.emission.kernels import CRUDE, LONGER, NULL, NULL_SINGLE, SPOILT
+from hmm_plating.emission.kernels import CRUDE, LONGER, LOST, ROUNDING, ROUNDING_SINGLE
 from hmm_plating.emission.operator import Operator, bilinear, collide, stream
 
 _STEPS_PER_CHECK = 8  # on a GPU, which waits for the answer
@@ -40,7 +40,8 @@ class Correction(NamedTuple):
 class _State(NamedTuple):
     """After k steps: fields v_{k+1}, v_k, P C v_{k+1}, p_k and x_k, scalars of the pairs, and the loads so far.
 
-    `sound` is the number of steps before it broke down, very large where it has not.
+    `former_share` and `lost` as in the kernel; `sound` is the number of steps before it broke down, very large where it
+    has not.
     """
 
     pair: Tensor
@@ -57,6 +58,8 @@ class _State(NamedTuple):
     eta: Tensor
     pivot: Tensor
     amplitude: Tensor
+    former_share: Tensor
+    lost: Tensor
     sound: Tensor
     history: Tensor
 
@@ -81,6 +84,8 @@ def _start(system: Operator, residual: Tensor, unit: Tensor, load: Tensor, keep_
         one,
         one,
         unit**2 / 3,
+        one.real,
+        torch.zeros_like(one.real),
         torch.full(one.shape, torch.iinfo(torch.int64).max // 4, device=one.device),
         load[:, None].expand(-1, 64).clone(),
     )
@@ -112,13 +117,18 @@ def _step(system: Operator, state: _State, step: int) -> _State:
     previous.addcmul_(v, -alpha.to(dtype)[cells])
     leaving = collide(system, previous)
     norm, square = bilinear(system, previous, leaving), previous.real.square().flatten(1).sum(1)
-    null = norm.abs() < (NULL if dtype == torch.complex128 else NULL_SINGLE) * square
+    share = torch.where(square > 0, norm.abs() / square, 1.0)
+    rounding = ROUNDING if dtype == torch.complex128 else ROUNDING_SINGLE
+    inaccuracy = (rounding / (share * state.former_share) ** 2).clamp(max=1)
+    added = (state.history[:, max(step - 2, 0) : step + 1].diff()).abs().amax(1)  # by this step or the one before
     return state._replace(
         v=previous,
         previous=v,
         leaving=leaving,
         norm=norm,
-        sound=torch.where(null, state.sound.clamp(max=step), state.sound),
+        former_share=share.clamp(max=1),
+        lost=state.lost.maximum(inaccuracy * added),
+        sound=torch.where(inaccuracy > LOST, state.sound.clamp(max=step), state.sound),
         former_norm=divisor,
         former_scale=scale,
         former_rho=_unless_zero(rho),
@@ -179,11 +189,11 @@ def correct_load(
         least = torch.maximum(floor * (now - load[pair]).abs(), 1e-14 * now.abs())
         wanted = torch.maximum(absolute[pair], relative * (now - excess_reference[pair]).abs())
         wanted = torch.maximum(wanted, least)
-        null = step > state.sound
-        spoilt = torch.where(null, 1.0, SPOILT) * (now - load[pair]).abs()
-        converged = (estimate <= wanted) & (spoilt <= wanted)
+        unsound = step > state.sound
+        left = torch.where(unsound, (now - load[pair]).abs(), state.lost)
+        converged = (estimate <= wanted) & (left <= wanted)
         crude = (estimate <= CRUDE * (now - excess_reference[pair]).abs()) | (step >= 2 * state.sound + LONGER)
-        broken = ((estimate <= wanted) | (null & (crude | (not keep_field)))) & ~converged
+        broken = ((estimate <= wanted) | (unsound & (crude | (not keep_field)))) & ~converged
         finished = converged | broken | ~now.isfinite() | (step + 1 >= most[pair])  # not finite where a pivot was zero
         if not bool(finished.any()):
             continue

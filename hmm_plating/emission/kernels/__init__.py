@@ -22,10 +22,10 @@ from hmm_plating.emission.kernels.lanczos import (
     CONVERGED,
     CRUDE,
     LONGER,
+    LOST,
     NOT_CONVERGED,
-    NULL,
-    NULL_SINGLE,
-    SPOILT,
+    ROUNDING,
+    ROUNDING_SINGLE,
 )
 from hmm_plating.emission.kernels.layout import stencil
 from hmm_plating.emission.kernels.surface import Media
@@ -35,10 +35,10 @@ __all__ = [
     "CONVERGED",
     "CRUDE",
     "LONGER",
+    "LOST",
     "NOT_CONVERGED",
-    "NULL",
-    "NULL_SINGLE",
-    "SPOILT",
+    "ROUNDING",
+    "ROUNDING_SINGLE",
     "Media",
     "correct_load",
     "differentiate",

@@ -8,9 +8,9 @@ p_k = η_k v_k + ρ_k/ρ_{k−1} p_{k−1}.
 
 A form without conjugation can vanish for a vector that does not. Close to that ⟨v_k, v_k⟩ is what rounding leaves of
 large terms (Freund, SIAM J. Sci. Comput. 13 (1992) 425), and the load, which is built of such numbers alone, converges
-to a wrong value. The field stays right: the recurrence goes on for a while and is to be started again from there. What
-several vectors that are merely short in the form leave adds up to `SPOILT` of the correction at most; who wants more
-starts again from the converged field, for some ten steps.
+to a wrong value: with r_k = |⟨v_k, v_k⟩|/Σ|v_k|² what a step adds is off by about ε/(r_k r_{k−1})². The field stays
+right, and the recurrence is to be started again from there: after a while where nothing is left of the load, at the end
+where the error is merely more than the accepted one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from hmm_plating.emission.kernels.layout import LANES, shift_of
 from hmm_plating.emission.kernels.streaming import fill_ghosts, workspace
 
 CONVERGED, NOT_CONVERGED, BREAKDOWN = 0, 1, 2
-NULL = 1e-7  # |⟨v, v⟩| over Σ|v|² that counts as none: from 1e-8 downwards loads were wrong, by up to a tenth
-NULL_SINGLE = 3e-3  # in single precision; from 3e-4 downwards one solve in a thousand took a hundred times longer
-SPOILT = 1e-7  # share of a correction that rounding may take: 2e-8 was the most in 8000 small systems
+ROUNDING, ROUNDING_SINGLE = 1e-16, 6e-8  # ε
+LOST = 1e-2  # relative error at which nothing is left: single precision takes a hundred times longer
 CRUDE = 1e-2  # relative error of the load to which a recurrence that has broken down goes on
 LONGER = 50  # or to so many steps more than twice those before it broke down
 
@@ -123,12 +122,13 @@ def correct_load(
     history = np.empty(most, np.complex128)
     history[0] = load
     floor = 1e-14 if v.itemsize == 8 else 1e-6  # of the correction, what rounding leaves
-    null = NULL if v.itemsize == 8 else NULL_SINGLE
+    rounding = ROUNDING if v.itemsize == 8 else ROUNDING_SINGLE
     initial = load
     norm = collide_all(v, factors, g, lattice, box, scratch)
     first_norm, former_norm, former_scale, former_rho = abs(norm), norm, 1.0, norm
     eta = pivot = 1.0 + 0.0j
     turn = former_eta = former_turn = waiting = 0.0j
+    former_share, lost, former_added = 1.0, 0.0, 0.0  # r_{k−1}, 1 at most; error of the load by rounding
     applications, estimate, status, sound = 1, np.inf, NOT_CONVERGED, most  # steps before it broke down
     for step in range(1, most):
         if norm == 0:
@@ -172,12 +172,18 @@ def correct_load(
             wanted = max(absolute, relative * excess, least)
             broken = step > sound
             if estimate <= wanted:
-                status = CONVERGED if (1.0 if broken else SPOILT) * abs(load - initial) <= wanted else BREAKDOWN
+                left = abs(load - initial) if broken else lost
+                status = CONVERGED if left <= wanted else BREAKDOWN
                 break
             if broken and (estimate <= CRUDE * excess or step >= 2 * sound + LONGER):
                 status = BREAKDOWN
                 break
-        if abs(norm) < null * square:
+        share = abs(norm) / square if square > 0 else 1.0
+        inaccuracy = min(rounding / (share * former_share) ** 2, 1.0) if share > 0 else 1.0
+        added = abs(load - history[step - 1])
+        lost = max(lost, inaccuracy * max(added, former_added))
+        former_share, former_added = min(share, 1.0), added
+        if inaccuracy > LOST:
             sound = min(sound, step)
             if not keep:  # the field is needed to go on
                 status = BREAKDOWN

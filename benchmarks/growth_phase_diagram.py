@@ -11,6 +11,7 @@ over its gradient, Λ, falls no further while the deposit grows.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -18,16 +19,17 @@ import matplotlib.pyplot as plt
 import torch
 from growth_pictures import HEADING, draw, row, waves
 
-import hmm_plating as hp
 from hmm_plating.materials import FARADAY_CONSTANT
 from hmm_plating.morphology import thickness
-from hmm_plating.transition import Interface, Parameters, State, initial_state, step
+from hmm_plating.transition import Interface, State, initial_state, step
 from hmm_plating.transition.diffusion_layer import relaxed_profile
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "transition"))
+from held_potential import TRANSPORT, conductance, copper  # a test grows from the same salt
 
 INTERFACE = Interface(32e-9, 8e-9)
 ROWS, COLUMNS, STEPS, PLATED, START, WAVES, SHORTEST = 176, 128, 40, 400e-9, 120e-9, 4e-9, 80e-9
 SHARES, STRENGTHS = (0.1, 0.5, 0.9, 0.97), (0.0, 0.03, 0.06)
-TRANSPORT = hp.Transport(concentration=100.0, diffusivity=5e-10, layer_thickness=0.3e-6)
 
 
 def distance_to_bulk(state: State) -> float:
@@ -38,22 +40,13 @@ def distance_to_bulk(state: State) -> float:
 
 def deposit(share: float, strength: float, seed: int = 0) -> State:
     """The state after `PLATED` of metal at a share of the limiting current."""
-    p = Parameters.from_materials(
-        hp.Metal.copper(),
-        hp.Electrolyte(997.0, 0.89e-3),
-        INTERFACE,
-        exchange_current_density=30.0,
-        anisotropy_strength=strength,
-        noise_amplitude=3.0,
-        transport=TRANSPORT,
-    )
+    p = copper(INTERFACE, strength, exchange_current_density=30.0, noise_amplitude=3.0)
     generator = torch.Generator().manual_seed(seed)
     state = initial_state(waves((ROWS, COLUMNS), INTERFACE, START, WAVES, SHORTEST, generator))
-    conductance = p.valence * FARADAY_CONSTANT * TRANSPORT.diffusivity * TRANSPORT.concentration
-    start = share * conductance / distance_to_bulk(state) / (p.valence * FARADAY_CONSTANT)
+    start = share * conductance(p) / distance_to_bulk(state) / (p.valence * FARADAY_CONSTANT)
     state = state._replace(diffusion_layer=relaxed_profile(start, TRANSPORT))
     for _ in range(STEPS):
-        current = share * conductance / distance_to_bulk(state)
+        current = share * conductance(p) / distance_to_bulk(state)
         noise = torch.randn(state.order_parameter.shape, generator=generator, dtype=torch.float64)
         state = step(state, -current, PLATED / STEPS * p.charge_per_volume / current, noise, p)
     return state

@@ -91,7 +91,7 @@ def _rise_of_crests(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
     whole = (norm - 2 * turned.square().sum(0) + outward.square()) * inverse.square()  # Q
     fourth = whole.square().square()
     sharp = fourth / (fourth + (_SHARP * mean).square().square() + 1e-30)
-    return _STRENGTH / 2 * mean.clamp(min=0) * sharp * torch.log1p(square / _FAINT**2)
+    return _STRENGTH / 2 * mean * sharp * torch.log1p(square / _FAINT**2)
 
 
 def free_rows(solid_fraction: Tensor) -> int:

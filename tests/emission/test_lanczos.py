@@ -26,7 +26,7 @@ def pairs(count):
 def correct(system, residual, load, most):
     one = torch.ones(len(load), dtype=torch.float64)
     limit = torch.full((len(load),), most)
-    return correct_load(system, residual.clone(), one, load, 0 * load, 1e-10, 0 * one, limit, True)
+    return correct_load(system, residual.clone(), one, load, 0 * load, 1e-12, 0 * one, limit, True)
 
 
 def test_field_is_the_solution_of_what_was_left():
@@ -35,8 +35,8 @@ def test_field_is_the_solution_of_what_was_left():
     found = correct(system, residual, load, 10_000)
     left, corrected = residual_and_load(system, found.field)
     assert bool(found.converged)
-    assert left.abs().max() < 1e-5 * residual.abs().max()
-    torch.testing.assert_close(found.load, corrected, rtol=1e-10, atol=0)
+    assert left.abs().max() < 1e-6 * residual.abs().max()
+    torch.testing.assert_close(found.load, corrected, rtol=1e-11, atol=0)
 
 
 def test_what_is_solved_exactly_stays_as_it_is():
@@ -48,7 +48,7 @@ def test_what_is_solved_exactly_stays_as_it_is():
     assert complex(found.load[0]) == complex(load[0])
     assert float(found.field[0].abs().max()) == 0
     assert float(found.error[0]) == 0
-    torch.testing.assert_close(found.load[1:], alone.load, rtol=1e-10, atol=0)
+    torch.testing.assert_close(found.load[1:], alone.load, rtol=1e-11, atol=0)
     assert found.applications[0] < found.applications[1]
 
 
@@ -97,6 +97,6 @@ def test_breakdown_in_single_precision_is_found(backend):
     surface = random_surface(40, 32, 29)
     options = {"tolerance": 1e-3, "absolute_tolerance": 0.0, "keep_field": False, "backend": backend}
     single, double = (solve(surface, 4e-9, (7,), WATER, QUARTZ, precision=p, **options) for p in ("single", "double"))
-    assert int(single.applications) <= 3 * int(double.applications)
+    assert int(single.applications) <= 2 * int(double.applications)
     excess = double.load - kanazawa_gordon((7,), WATER, QUARTZ)
     assert float(((single.load - double.load) / excess).abs()) < 3e-3

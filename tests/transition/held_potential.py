@@ -1,4 +1,4 @@
-"""Copper at a held potential, where Λ = zFDc0/K is the same everywhere, and a nucleus that grows at it."""
+"""Copper in a dilute salt, the potential at which Λ = zFDc0/K has a length, and a nucleus that grows at it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ LARGEST_CHANGE = 0.6  # of ξ in a step, whose duration follows
 FIRST_STEP = 1e-5  # s
 
 
-def held(length: float, strength: float, interface: Interface) -> tuple[Parameters, float]:
-    """Parameters of copper with an anisotropy, and the potential [V] at which Λ is `length`."""
-    p = Parameters.from_materials(
+def copper(
+    interface: Interface, strength: float, exchange_current_density: float, noise_amplitude: float
+) -> Parameters:
+    """Copper with an anisotropy, under the dilute salt of `TRANSPORT`."""
+    return Parameters.from_materials(
         hp.Metal.copper(),
         hp.Electrolyte(997.0, 0.89e-3),
         interface,
-        exchange_current_density=300.0,
+        exchange_current_density=exchange_current_density,
         anisotropy_strength=strength,
-        noise_amplitude=10.0,
+        noise_amplitude=noise_amplitude,
         transport=TRANSPORT,
     )
+
+
+def held(length: float, strength: float, interface: Interface) -> tuple[Parameters, float]:
+    """Parameters of copper with an anisotropy, and the potential [V] at which Λ is `length`."""
+    p = copper(interface, strength, exchange_current_density=300.0, noise_amplitude=10.0)
     rate = conductance(p) / length / p.exchange_current_density
     return p, -float(p.kinetic_voltage) / float(p.transfer_coefficient) * math.log(rate)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.errors import ConvergenceError, InputError
-from hmm_plating.transition.kernels.multigrid import LEAK
+from hmm_plating.transition.kernels.conductances import LEAK
 
 # As in `multigrid`, in the order of the first sweeps; the same polynomial after the coarse correction.
 WEIGHTS = (0.5290611067, 0.8474576271, 2.1282972988)

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hmm_plating.compiled import called
+from hmm_plating.transition.kernels.conductances import LEAK
 from hmm_plating.transition.kernels.elliptic import reached, solve
 from hmm_plating.transition.kernels.geometry import ACTIVE
-from hmm_plating.transition.kernels.multigrid import LEAK, Workspace, workspace
+from hmm_plating.transition.kernels.levels import Workspace, workspace
 from hmm_plating.transition.kernels.substep import (
     AGITATION,
     ALPHA,

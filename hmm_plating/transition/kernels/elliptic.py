@@ -22,23 +22,22 @@ import math
 import numpy as np
 
 from hmm_plating.compiled import called
-from hmm_plating.transition.kernels.multigrid import (
+from hmm_plating.transition.kernels.conductances import LEAK, prepare
+from hmm_plating.transition.kernels.levels import (
     DEEP,
     DIRECTION,
     IMAGE,
     LANES,
-    LEAK,
     MASS,
     RIGHT,
     SOURCE,
     UP,
     VALUE,
-    cycle,
-    depth_of_hierarchy,
     fill_margin,
-    prepare,
+    load,
     workspace,
 )
+from hmm_plating.transition.kernels.multigrid import cycle, depth_of_hierarchy
 
 __all__ = ["LEAK", "apply", "reached", "residual", "solve", "workspace"]
 
@@ -95,13 +94,13 @@ def solve(
     size = (levels[0, 4] + LANES - 1) // LANES * LANES
     left, correction = fields[SOURCE, :size], fields[VALUE, :size]
     direction, image = fields[DIRECTION, :size], fields[IMAGE, :size]
-    _load(left, remainder, 1 / unit)
+    load(remainder, 1 / unit, left)
     curvature = 0.0
     iterations = 0
     fallen = 1.0
     while iterations < most:
         iterations += 1
-        cycle(count, levels, fields)
+        cycle(count, levels, fields, work.children)
         conjugate = np.float32(-_dot(correction, image, lanes) / curvature if curvature > 0 else 0.0)
         for i in range(size):
             direction[i] = correction[i] + conjugate * direction[i]
@@ -117,7 +116,7 @@ def solve(
             unit = _norm(remainder, work.sums)
             if unit <= tolerance * scale:
                 break
-            _load(left, remainder, 1 / unit)
+            load(remainder, 1 / unit, left)
             curvature = 0.0
     return iterations, unit / scale
 
@@ -255,17 +254,6 @@ def _norm(field, sums):
     for x in range(sums.size):
         total += sums[x]
     return math.sqrt(total)
-
-
-@called
-def _load(to, field, factor):
-    depth, rows, columns = field.shape
-    for z in range(depth):
-        for y in range(rows):
-            first = (z * (rows + 2) + y + 1) * (columns + 2) + 1
-            row, values = to[first : first + columns], field[z, y]
-            for x in range(columns):
-                row[x] = factor * values[x]
 
 
 @called

@@ -31,7 +31,7 @@ from hmm_plating.transition.reference import Progress
 
 ROUNDS, WIDTH, LIFT, OVERPOTENTIAL = 7, 4, 4.0, -0.05
 WATER = Electrolyte(density=997.05, viscosity=0.890e-3)
-BOXES = ((64, 128), (128, 128), (32, 32, 32), (64, 64, 64))
+BOXES = ((64, 128), (128, 128), (256, 256), (512, 256), (32, 32, 32), (64, 64, 64))
 
 
 def film(box: tuple[int, ...]) -> Tensor:

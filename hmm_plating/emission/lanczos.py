@@ -150,10 +150,11 @@ def correct_load(
     residual: Tensor,
     unit: Tensor,
     load: Tensor,
-    excess_reference: Tensor,
+    reference: Tensor,
     relative: float,
     absolute: Tensor,
     most: Tensor,
+    before: Tensor,
     keep_field: bool,
 ) -> Correction:
     """Loads Z₀ + ⅓ ⟨r₀, A⁻¹ r₀⟩ of a batch of pairs.
@@ -162,9 +163,10 @@ def correct_load(
         system: of the pairs, in the precision to compute in.
         residual: r₀ / unit, complex (pair, population, [z,] y, x), overwritten.
         unit, load: of each pair, Z₀ the latter, (pair,).
-        excess_reference: loads from which the excess is counted for the relative tolerance, complex (pair,).
+        reference: loads from which the excess is counted for the relative tolerance, complex (pair,).
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units (pair,).
         most: upper limit of operator applications, int64 (pair,).
+        before: applications of the recurrences that broke down, int64 (pair,); see the kernel.
         keep_field: whether A⁻¹ r₀ is wanted; the load does not need it.
     """
     floor = 1e-14 if residual.dtype == torch.complex128 else 1e-6  # of the correction, what rounding leaves
@@ -187,12 +189,13 @@ def correct_load(
             continue
         pair, now, estimate = state.pair, state.history[:, step], _estimate(state.history, step)
         least = torch.maximum(floor * (now - load[pair]).abs(), 1e-14 * now.abs())
-        wanted = torch.maximum(absolute[pair], relative * (now - excess_reference[pair]).abs())
+        wanted = torch.maximum(absolute[pair], relative * (now - reference[pair]).abs())
         wanted = torch.maximum(wanted, least)
         unsound = step > state.sound
         left = torch.where(unsound, (now - load[pair]).abs(), state.lost)
         converged = (estimate <= wanted) & (left <= wanted)
-        crude = (estimate <= CRUDE * (now - excess_reference[pair]).abs()) | (step >= 2 * state.sound + LONGER)
+        longest = 2 * state.sound + before[pair].clamp(min=LONGER)
+        crude = (estimate <= CRUDE * (now - reference[pair]).abs()) | (step >= longest)
         broken = ((estimate <= wanted) | (unsound & (crude | (not keep_field)))) & ~converged
         finished = converged | broken | ~now.isfinite() | (step + 1 >= most[pair])  # not finite where a pivot was zero
         if not bool(finished.any()):

@@ -64,6 +64,7 @@ def solve_problem(
                 accuracy.relative,
                 accuracy.absolute[order],
                 max(accuracy.applications - count[pair], 1),
+                count[pair],
                 start,
                 kept,
                 gradient[pair],
@@ -105,6 +106,7 @@ def solve_problem(
                 accuracy.relative,
                 accuracy.absolute[order],
                 max(accuracy.applications - count[surface, order], 1),
+                count[surface, order],
                 correction,
             )
             count[surface, order] += steps

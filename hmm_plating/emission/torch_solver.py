@@ -120,6 +120,7 @@ def _solve(
             accuracy.relative,
             absolute[left],
             (accuracy.applications - count[left]).clamp(min=2),
+            count[left],
             keep,
         )
         load[left], error[left], converged[left] = found.load, found.error, found.converged

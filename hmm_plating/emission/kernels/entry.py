@@ -31,6 +31,7 @@ def solve_surface(
     relative,
     absolute,
     most,
+    before,
     guess,
     field,
     gradient,
@@ -40,7 +41,7 @@ def solve_surface(
 
     Args:
         lattice to threshold: as of `prepare_surface`; flat_load: of a flat wall per cell of area.
-        relative, absolute, most: as of `correct_load`.
+        relative, absolute, most, before: as of `correct_load`.
         guess: (planes, z, y, x), field to start from, or of length 0.
         field: (planes, z, y, x), receives the solution, or of length 0 if it is not wanted.
         gradient: complex (z, y, x), receives the gradient up to the top of the box, or of length 0.
@@ -70,6 +71,7 @@ def solve_surface(
         relative,
         absolute,
         most,
+        before,
         start if keep else np.empty((0, 0)),
     )
     if field.shape[0] > 0:

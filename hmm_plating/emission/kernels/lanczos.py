@@ -28,7 +28,7 @@ CONVERGED, NOT_CONVERGED, BREAKDOWN = 0, 1, 2
 ROUNDING, ROUNDING_SINGLE = 1e-16, 6e-8  # ε
 LOST = 1e-2  # relative error at which nothing is left: single precision takes a hundred times longer
 CRUDE = 1e-2  # relative error of the load to which a recurrence that has broken down goes on
-LONGER = 50  # or to so many steps more than twice those before it broke down
+LONGER = 50  # or to so many steps more than twice those before it broke down, or as many as were made before it
 
 
 @inlined
@@ -95,7 +95,22 @@ def add(to, alpha, of):
 
 
 def correct_load(
-    lattice, box, links, wet, factors, reflection, fourier, v, unit, load, excess_reference, relative, absolute, most, x
+    lattice,
+    box,
+    links,
+    wet,
+    factors,
+    reflection,
+    fourier,
+    v,
+    unit,
+    load,
+    reference,
+    relative,
+    absolute,
+    most,
+    before,
+    x,
 ):
     """Load Z₀ + ⅓ ⟨r₀, A⁻¹ r₀⟩ of one surface at one overtone.
 
@@ -106,9 +121,11 @@ def correct_load(
         fourier: as in `fill_ghosts`.
         v: r₀ / unit in blocks, overwritten.
         load: Z₀.
-        excess_reference: load from which the excess is counted for the relative tolerance.
+        reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
         most: upper limit of operator applications.
+        before: applications of the recurrences that broke down: each may take as many, or one that starts close to a
+            null vector would never get to where it converges.
         x: blocks to which A⁻¹ r₀ / unit is added; of length 0 if it is not wanted: the load needs none.
 
     Returns:
@@ -168,14 +185,14 @@ def correct_load(
             for past in range(step - window, step):
                 estimate = max(estimate, abs(history[past] - load))
             least = max(floor * abs(load - initial), 1e-14 * abs(load))
-            excess = abs(load - excess_reference)
+            excess = abs(load - reference)
             wanted = max(absolute, relative * excess, least)
             broken = step > sound
             if estimate <= wanted:
                 left = abs(load - initial) if broken else lost
                 status = CONVERGED if left <= wanted else BREAKDOWN
                 break
-            if broken and (estimate <= CRUDE * excess or step >= 2 * sound + LONGER):
+            if broken and (estimate <= CRUDE * excess or step >= 2 * sound + max(LONGER, before)):
                 status = BREAKDOWN
                 break
         share = abs(norm) / square if square > 0 else 1.0

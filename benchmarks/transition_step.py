@@ -29,7 +29,7 @@ from hmm_plating.transition import Interface, Parameters, Transport, rollout
 from hmm_plating.transition.coefficients import coefficients
 from hmm_plating.transition.reference import Progress
 
-ROUNDS, WIDTH, LIFT, OVERPOTENTIAL = 7, 4, 4.0, -0.05
+ROUNDS, SPACING, WIDTH, LIFT, OVERPOTENTIAL = 7, 4e-9, 4, 4.0, -0.05
 WATER = Electrolyte(density=997.05, viscosity=0.890e-3)
 BOXES = ((64, 128), (128, 128), (256, 256), (512, 256), (32, 32, 32), (64, 64, 64))
 
@@ -54,6 +54,22 @@ def islands(box: tuple[int, ...]) -> Tensor:
     return torch.sigmoid(4 * (radius - square.sqrt()) / WIDTH)
 
 
+def lithium(dimensions: int, strength: float) -> Parameters:
+    interface = Interface(SPACING * WIDTH, SPACING, dimensions)
+    return Parameters.from_materials(
+        Metal.lithium(), WATER, interface, anisotropy_strength=strength, noise_amplitude=1.0
+    )
+
+
+def exchange(p: Parameters) -> float:
+    """Exchange current density as a speed [cells/s]."""
+    return float(p.exchange_current_density) / float(p.charge_per_volume) / SPACING
+
+
+def plating_time(p: Parameters) -> float:
+    return LIFT / (exchange(p) * -2 * math.sinh(0.5 * OVERPOTENTIAL / float(p.kinetic_voltage)))
+
+
 def stretch(
     surface: Tensor,
     particles: int,
@@ -70,14 +86,11 @@ def stretch(
         substeps: of rest, at least so many; None: plating.
         transport: to solve for concentration, and at a finite conductivity for the potential, in the box.
     """
-    interface = Interface(4e-9 * WIDTH, 4e-9, surface.ndim)
-    p = Parameters.from_materials(Metal.lithium(), WATER, interface, anisotropy_strength=strength, noise_amplitude=1.0)
-    p = replace(p, transport=transport)
+    p = replace(lithium(surface.ndim, strength), transport=transport)
     batch = torch.Size([particles])
-    exchange = float(p.exchange_current_density) / float(p.charge_per_volume) / interface.spacing  # cells/s
-    capillary = exchange * float(p.capillary_length) / interface.spacing  # cells²/s
+    capillary = exchange(p) * float(p.capillary_length) / SPACING  # cells²/s
     eta = OVERPOTENTIAL / float(p.kinetic_voltage)
-    duration = LIFT / (exchange * -2 * math.sinh(0.5 * eta)) if substeps is None else 0.098 * substeps / capillary
+    duration = plating_time(p) if substeps is None else 0.098 * substeps / capillary
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(particles, *surface.shape, generator=generator, dtype=torch.float64)
     field = surface.expand_as(noise).contiguous()
@@ -184,19 +197,28 @@ def print_gradients() -> None:
 
 
 def print_boxes() -> None:
-    """Sub-steps with the concentration in the box, and with the potential, on one thread."""
+    """Sub-steps with the concentration in the box, and with the potential, on one thread.
+
+    An explicit step of diffusion is at most Δx²/(2dD) long, d the dimensions.
+    """
     numba.set_num_threads(1)
     salt = Transport(concentration=1000.0, diffusivity=5e-10, layer_thickness=1e-4)
-    print("\n| plating, one thread | film, ξ and c̃ | film, full | islands, ξ and c̃ | islands, full |")
-    print("|---" * 5 + "|")
+    print(
+        "\n| plating, one thread | film, ξ and c̃ | film, full | islands, ξ and c̃ | islands, full | "
+        "explicit steps in a sub-step, film, islands |"
+    )
+    print("|---" * 6 + "|")
     for box in BOXES:
+        surfaces = film(box), islands(box)
         calls = [
             stretch(surface, 1, 0.0, transport=replace(salt, conductivity=conductivity))
-            for surface in (film(box), islands(box))
+            for surface in surfaces
             for conductivity in (math.inf, 5.0)
         ]
         shown = speeds(calls)
-        print(f"| {' × '.join(map(str, box))} | {' | '.join(shown)} |", flush=True)
+        explicit = plating_time(lithium(len(box), 0.0)) * 2 * len(box) * float(salt.diffusivity) / SPACING**2
+        replaced = [f"{explicit / float(call(False)[0].substeps[0]):.0f}" for call in calls[::2]]
+        print(f"| {' × '.join(map(str, box))} | {' | '.join(shown)} | {', '.join(replaced)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.emission.kernels import CRUDE, LONGER, LOST, ROUNDING, ROUNDING_SINGLE
+from hmm_plating.emission.kernels import CRUDE, FAR, LONGER, LOST, ROUNDING, ROUNDING_SINGLE
 from hmm_plating.emission.operator import Operator, bilinear, collide, stream
 
 _STEPS_PER_CHECK = 8  # on a GPU, which waits for the answer
@@ -40,8 +40,8 @@ class Correction(NamedTuple):
 class _State(NamedTuple):
     """After k steps: fields v_{k+1}, v_k, P C v_{k+1}, p_k and x_k, scalars of the pairs, and the loads so far.
 
-    `former_share` and `lost` as in the kernel; `sound` is the number of steps before it broke down, very large where it
-    has not.
+    `square` is Σ|Re v|²; `former_share` and `lost` as in the kernel; `sound` is the number of steps before it broke
+    down, very large where it has not.
     """
 
     pair: Tensor
@@ -58,6 +58,7 @@ class _State(NamedTuple):
     eta: Tensor
     pivot: Tensor
     amplitude: Tensor
+    square: Tensor
     former_share: Tensor
     lost: Tensor
     sound: Tensor
@@ -84,6 +85,7 @@ def _start(system: Operator, residual: Tensor, unit: Tensor, load: Tensor, keep_
         one,
         one,
         unit**2 / 3,
+        one.real,
         one.real,
         torch.zeros_like(one.real),
         torch.full(one.shape, torch.iinfo(torch.int64).max // 4, device=one.device),
@@ -126,6 +128,7 @@ def _step(system: Operator, state: _State, step: int) -> _State:
         previous=v,
         leaving=leaving,
         norm=norm,
+        square=square,
         former_share=share.clamp(max=1),
         lost=state.lost.maximum(inaccuracy * added),
         sound=torch.where(inaccuracy > LOST, state.sound.clamp(max=step), state.sound),
@@ -137,12 +140,12 @@ def _step(system: Operator, state: _State, step: int) -> _State:
     )
 
 
-def _estimate(history: Tensor, step: int) -> Tensor:
-    """Largest distance of the last load from those of the steps before, a window that grows with them."""
-    window = max(8 + step // 4, 4 + step // 3)
-    if step < window:
-        return torch.full_like(history[:, 0].real, torch.inf)
-    return (history[:, step - window : step] - history[:, step, None]).abs().amax(1)
+def _estimate(history: Tensor, step: int, before: Tensor) -> Tensor:
+    """Largest distance of the last load from those of the steps before, a window that grows with them (pair,)."""
+    window = (before // 8).clamp(min=max(8 + step // 4, 4 + step // 3))[:, None]
+    steps = torch.arange(step, device=history.device)
+    distance = (history[:, :step] - history[:, step, None]).abs()
+    return torch.where(step < window, torch.inf, torch.where(steps < step - window, 0.0, distance)).amax(1)
 
 
 def correct_load(
@@ -187,16 +190,18 @@ def correct_load(
         state = _step(system, state, step)
         if step % every and step < last:
             continue
-        pair, now, estimate = state.pair, state.history[:, step], _estimate(state.history, step)
+        pair, now, estimate = state.pair, state.history[:, step], _estimate(state.history, step, before[state.pair])
         least = torch.maximum(floor * (now - load[pair]).abs(), 1e-14 * now.abs())
         wanted = torch.maximum(absolute[pair], relative * (now - reference[pair]).abs())
         wanted = torch.maximum(wanted, least)
         unsound = step > state.sound
         left = torch.where(unsound, (now - load[pair]).abs(), state.lost)
-        converged = (estimate <= wanted) & (left <= wanted)
+        near = state.amplitude.abs() * state.eta.abs() ** 2 * state.square <= FAR * wanted
+        rests = (estimate <= wanted) & near
+        converged = rests & (left <= wanted)
         longest = 2 * state.sound + before[pair].clamp(min=LONGER)
         crude = (estimate <= CRUDE * (now - reference[pair]).abs()) | (step >= longest)
-        broken = ((estimate <= wanted) | (unsound & (crude | (not keep_field)))) & ~converged
+        broken = (rests | (unsound & (crude | (not keep_field)))) & ~converged
         finished = converged | broken | ~now.isfinite() | (step + 1 >= most[pair])  # not finite where a pivot was zero
         if not bool(finished.any()):
             continue

@@ -4,7 +4,7 @@ import pytest
 import torch
 from surfaces import polygon, random_surface
 
-from hmm_plating.emission import kanazawa_gordon, lanczos, solve
+from hmm_plating.emission import felt_fraction, kanazawa_gordon, lanczos, solve
 from hmm_plating.emission.half_space import reflection
 from hmm_plating.emission.lanczos import correct_load
 from hmm_plating.emission.lattice import D2Q9, relaxation
@@ -113,6 +113,25 @@ def test_plate_whose_recurrences_all_break_down_converges():
     load = solve(torch.stack([plate, changed]), 2e-9, (3,), WATER, QUARTZ, tolerance=1e-4, keep_field=False).load
     excess = load - kanazawa_gordon((3,), WATER, QUARTZ)
     torch.testing.assert_close(excess[0], excess[1], rtol=1e-3, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-4])
+def test_load_that_rests_has_not_converged(tolerance):
+    """A plate of 12 × 80 cells of 1 nm at δ of 66 cells: its load rested at a value an eighth too large.
+
+    Oracle: the same to 1e-7, where the load goes on.
+    """
+    plate = [c * 1e-9 for c in (112, 112 + 80j, 124 + 80j, 124)]
+    fraction = felt_fraction(
+        torch.nn.functional.pad(polygon(plate, period=240e-9, cells=240, offset=0.35), (0, 0, 0, 4))
+    )
+    loads = [
+        solve(fraction, 1e-9, (13,), WATER, QUARTZ, tolerance=wanted, absolute_tolerance=0.0, keep_field=False).load
+        for wanted in (tolerance, 1e-7)
+    ]
+    rough, exact = (load - kanazawa_gordon((13,), WATER, QUARTZ) for load in loads)
+    torch.testing.assert_close(rough, exact, rtol=3 * tolerance, atol=0)
 
 
 @pytest.mark.slow

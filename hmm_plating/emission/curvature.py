@@ -3,14 +3,17 @@
 The lattice feels a wall about 0.3 κΔx² from its place, κ its curvature: crests too low. On a smooth surface that is an
 error of second order. An edge is as sharp on any grid, its curvature about 1/Δx, so that its error is of first order
 and larger. With S the fractions smoothed twice by weights ¼ ½ ¼ in every direction, in cells, g = |∇S|, n = ∇S/g
-and the curvatures of its level lines A = −P ∇∇S P/√(g² + d²), P = 1 − nnᵀ, H = tr A, Q = tr A², a cell's fraction is
-raised where H > 0 (crests) to
+and the curvatures of its level lines A = −P ∇∇S P/√(g² + 0.03²), P = 1 − nnᵀ, H = tr A, Q = tr A², a cell's fraction
+is raised where H > 0 (crests) to
 
-    ε + r (1 − ε)/(1 − ε + r + 0.01),   r = c H Q⁴/(Q⁴ + b⁴H⁴) ln √(1 + g²/d²),
+    ε + r (1 − ε)/(1 − ε + r + 0.01),    r = R/√(1 + R²/4),
+    R = H [a Q⁴/(Q⁴ + b⁴H⁴) ln √(1 + g²/0.03²) + c Q⁴/(Q⁴ + d⁴H⁴) m² S/(g² + e²)^1.5],    m = ∂S/∂y/√(g² + 0.03²),
 
-which is ε + r far from 1. Q/H is the curvature of a cylinder as of a sphere; the fraction of H keeps what is smooth
-where it is, and a flat wall has none. The three constants were fitted to polygons, triangular waves, cylinders, wavy
-walls and a sphere, with cells of a third to a thirtieth of their height (docs/emission.md).
+which is ε + R far from 1. Q/H is the curvature of a cylinder as of a sphere; the fractions of H keep what is smooth
+where it is, and a flat wall has none. The first term is for every edge, the second for tips that point away from the
+crystal, against which liquid shears: S falls off towards a tip the slower the sharper it is, and S/g³ is what the
+missing length of needles of 20° to 60° asks for. The five constants were fitted to polygons, needles, triangular waves,
+cylinders and wavy walls, with cells of a third to a thirtieth of their height (docs/emission.md).
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_STRENGTH, _SHARP, _FAINT = 0.69, 0.34, 0.029  # c, b, d
+_EDGE, _BENT = 0.23, 0.2  # a, b
+_TIP, _SHARP, _FAINT = 0.415, 0.83, 0.07  # c, d, e
+_LEAST = 0.03  # of a slope that has a direction
+_MOST = 2.0  # cells
 _SOFT = 0.01  # full cells have the derivative 1, too, where r is next to nothing
 _FULL = 0.999  # the top row keeps some liquid for the half space above
 _REACH = 3  # rows above the metal that may get some
@@ -39,7 +45,7 @@ def felt_fraction(solid_fraction: Tensor, *, dimensions: int = 2) -> Tensor:
     for axis in (*axes, *axes):
         before, after = _beside(_in_between(smooth), axis)
         smooth = (before + 2 * smooth + after) / 4
-    rise = _rise(*_derivatives(smooth, axes))
+    rise = _rise(smooth, *_derivatives(smooth, axes))
     liquid = 1 - solid_fraction
     felt = solid_fraction + rise * liquid / (liquid + rise + _SOFT)
     top, most = felt[..., -1:, :], solid_fraction.detach()[..., -1:, :].clamp(min=_FULL)
@@ -61,12 +67,12 @@ def _derivatives(smooth: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, list[Te
     return first, [torch.stack([second[i, j] for j in every]) for i in every]
 
 
-def _rise(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
+def _rise(smooth: Tensor, gradient: Tensor, hessian: list[Tensor]) -> Tensor:
     """r of the module's formula, worked out on crests alone: it is 0 elsewhere."""
     crest = _is_crest(gradient.detach(), [row.detach() for row in hessian])
     there = crest.flatten().nonzero()[:, 0]
-    at_crests, *bent = (part.flatten(1).index_select(1, there) for part in (gradient, *hessian))
-    rise = torch.zeros_like(gradient[0]).flatten().index_copy(0, there, _rise_of_crests(at_crests, bent))
+    metal, slope, *bent = (part.flatten(1).index_select(1, there) for part in (smooth[None], gradient, *hessian))
+    rise = torch.zeros_like(smooth).flatten().index_copy(0, there, _rise_of_crests(metal[0], slope, bent))
     return rise.reshape(crest.shape)
 
 
@@ -78,20 +84,23 @@ def _is_crest(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
     return outward - trace * square > 1e-12
 
 
-def _rise_of_crests(gradient: Tensor, hessian: list[Tensor]) -> Tensor:
-    """r from ∇S (axis, cell) and the rows of ∇∇S."""
+def _rise_of_crests(smooth: Tensor, gradient: Tensor, hessian: list[Tensor]) -> Tensor:
+    """r from S (cell,), ∇S (axis, cell) and the rows of ∇∇S."""
     square = gradient.square().sum(0)
     normal = gradient * (square + 1e-30).rsqrt()
     turned = torch.stack([(row * normal).sum(0) for row in hessian])
     outward = (turned * normal).sum(0)
-    inverse = (square + _FAINT**2).rsqrt()
+    inverse = (square + _LEAST**2).rsqrt()
     trace = torch.stack([row[i] for i, row in enumerate(hessian)]).sum(0)
     norm = torch.stack([row.square().sum(0) for row in hessian]).sum(0)
     mean = (outward - trace) * inverse  # H
     whole = (norm - 2 * turned.square().sum(0) + outward.square()) * inverse.square()  # Q
     fourth = whole.square().square()
-    sharp = fourth / (fourth + (_SHARP * mean).square().square() + 1e-30)
-    return _STRENGTH / 2 * mean * sharp * torch.log1p(square / _FAINT**2)
+    edge, tip = (fourth / (fourth + (bent * mean).square().square() + 1e-30) for bent in (_BENT, _SHARP))
+    steep = (square + _FAINT**2).rsqrt()
+    tip = tip * (gradient[-1] * inverse).square() * smooth * steep * steep.square()
+    free = mean * (_EDGE / 2 * edge * torch.log1p(square / _LEAST**2) + _TIP * tip)  # R
+    return free / (1 + (free / _MOST).square()).sqrt()
 
 
 def free_rows(solid_fraction: Tensor) -> int:

@@ -207,14 +207,14 @@ CURVES = {
     "mushroom": (mushroom(200e-9, 50e-9, 0.65), 200e-9, 0.03),
     "wide mushroom": (mushroom(240e-9, 40e-9, 0.8), 240e-9, 0.03),
     "breaker": (breaker(240e-9, 40e-9, 1.15), 240e-9, 0.03),
-    "steep breaker": (breaker(200e-9, 50e-9, 1.1), 200e-9, 0.03),
+    "steep breaker": (breaker(200e-9, 50e-9, 1.1), 200e-9, 0.012),
     "tilted facets": (facets(240e-9, 60e-9, 0.5), 240e-9, 0.03),
 }
 
 
 @pytest.mark.parametrize("shape", list(CURVES))
 def test_overhanging_and_oblique_walls_are_exact_on_fine_grids(shape):
-    """Fundamental solutions: 1.1 to 1.6 % of the excess at cells of 8 nm, rounded facets 2.5 %, second order."""
+    """Fundamental solutions: 0.9 to 1.5 % of the excess at cells of 8 nm, rounded facets 2.7 %, second order."""
     curve, period, accepted = CURVES[shape]
     expected = []
     for n in (3, 13):
@@ -226,8 +226,8 @@ def test_overhanging_and_oblique_walls_are_exact_on_fine_grids(shape):
         largest_error(at, period, round(period / s), (3, 13), expected, positions=(0.1, 0.5)) for s in (8e-9, 2e-9)
     )
     assert coarse < accepted
-    # the crest of the steep breaker is an edge to cells of 8 nm alone, and gains there
-    assert math.log(coarse / fine, 4) > (1.6 if shape == "steep breaker" else 1.8)
+    # the crest of the steep breaker is an edge to cells of 8 nm alone: 1.0 instead of 1.5 % there, 0.11 % at 2 nm
+    assert math.log(coarse / fine, 4) > (1.5 if shape == "steep breaker" else 1.8)
 
 
 def circle(centre, radius):
@@ -245,6 +245,9 @@ CORNERED = {
     "tip of 60°": (0.03, [[60, 120 + 60j * math.sqrt(3), 180]]),
     "tip of 90°": (0.03, [[60, 120 + 60j, 180]]),
     "triangular wave": (0.03, [[0, 40j, 120 + 136j, 240 + 40j, 240]]),
+    "leaning tip of 35°": (0.03, [[70, 133 + 85j, 130]]),
+    "needle of 45°": (0.03, [[76.5, 115 + 93j, 153.5]]),
+    "needle of 30°": (0.055, [[90, 115 + 93j, 140]]),  # sharper ones end too low: docs/emission.md
     "stairs": (0.03, [[30, 30 + 24j, 70 + 24j, 70 + 48j, 150 + 48j, 150 + 24j, 190 + 24j, 190]]),
 }
 

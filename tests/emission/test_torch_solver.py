@@ -137,7 +137,7 @@ def test_load_impedance_is_differentiable_by_torch(device):
     gradients = []
     for place, backend in (("cpu", "numba"), (device, "torch")):
         batch = surfaces().to(place, torch.float32).requires_grad_()
-        load = load_impedance(batch, SPACING, OVERTONES, WATER, QUARTZ, Metal.zinc(), tolerance=1e-12, backend=backend)
+        load = load_impedance(batch, SPACING, OVERTONES, WATER, QUARTZ, Metal.zinc(), **TIGHT, backend=backend)
         (load * weight.to(place)).real.sum().backward()
         assert batch.grad.device == batch.device
         gradients.append(batch.grad.cpu())

@@ -169,7 +169,7 @@ def correct_load(
         reference: loads from which the excess is counted for the relative tolerance, complex (pair,).
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units (pair,).
         most: upper limit of operator applications, int64 (pair,).
-        before: applications of the recurrences that broke down, int64 (pair,); see the kernel.
+        before: applications so far, as in the kernel, int64 (pair,).
         keep_field: whether A⁻¹ r₀ is wanted; the load does not need it.
     """
     floor = 1e-14 if residual.dtype == torch.complex128 else 1e-6  # of the correction, what rounding leaves

@@ -130,8 +130,8 @@ def correct_load(
         reference: load from which the excess is counted for the relative tolerance.
         relative, absolute: accepted error of the load, relative to its excess, and in lattice units.
         most: upper limit of operator applications.
-        before: applications of the recurrences that broke down: each may take as many, or one that starts close to a
-            null vector would never get to where it converges.
+        before: applications so far, of recurrences that broke down or, in single precision, were to be confirmed. Each
+            may take as many, or one that starts close to a null vector would never get to where it converges.
         x: blocks to which A⁻¹ r₀ / unit is added; of length 0 if it is not wanted: the load needs none.
 
     Returns:

@@ -73,29 +73,20 @@ class SurfaceLoad:
     def solve(self, fraction: Tensor, liquid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Load (..., overtones), and the liquid's field, which starts the solver at the next step.
 
-        As `emission.load_impedance`, in whose box rows of liquid are not added: where metal stands in the uppermost
-        rows, edges are felt a little low.
-
         Args:
             fraction: `solid_fraction`.
             liquid: field of a similar batch; single precision suffices.
         """
-        differentiated = fraction.requires_grad
-        felt = emission.felt_fraction(fraction, dimensions=self.grid.dimensions)
-        solution = emission.solve(
-            felt.detach(),
+        solution = emission.solve_surface(
+            fraction,
             *self.surroundings,
             tolerance=self.tolerance,
             absolute_tolerance=TOLERANCE_HERTZ,
             dimensions=self.grid.dimensions,
             initial_guess=liquid,
             keep_field=torch.float32,
-            keep_gradient=differentiated,
         )
-        load = solution.load
-        if differentiated:
-            load = emission.differentiable_load(solution, felt, self.grid.dimensions)
-        return load + self.inertia(fraction), solution.field
+        return solution.load + self.inertia(fraction), solution.field
 
     def inertia(self, fraction: Tensor) -> Tensor:
         """Load of the metal alone, (..., overtone)."""

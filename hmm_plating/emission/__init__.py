@@ -3,7 +3,7 @@
 from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, slight_roughness, viscoelastic_film
 from hmm_plating.emission.curvature import felt_fraction
 from hmm_plating.emission.geometry import solid_fraction
-from hmm_plating.emission.load import differentiable_load, load_impedance
+from hmm_plating.emission.load import load_impedance, solve_surface
 from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.shapes import cylinders, egg_crate, grating, hemispheres, spheres
 from hmm_plating.emission.small_load import shifts
@@ -15,7 +15,6 @@ __all__ = [
     "ViscoelasticLayer",
     "brinkman",
     "cylinders",
-    "differentiable_load",
     "egg_crate",
     "felt_fraction",
     "grating",
@@ -27,6 +26,7 @@ __all__ = [
     "slight_roughness",
     "solid_fraction",
     "solve",
+    "solve_surface",
     "spheres",
     "velocity_amplitude",
     "viscoelastic_film",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,9 +36,30 @@ class _Attached(torch.autograd.Function):
         return pulled.to(ctx.dtype), None, None, None
 
 
-def differentiable_load(solution: Solution, solid_fraction: Tensor, dimensions: int = 2) -> Tensor:
-    """The load of a solution with `keep_gradient`, as a function of the solid fraction that it was solved for."""
-    return cast(Tensor, _Attached.apply(solid_fraction, solution.load, solution.gradient, dimensions))
+def solve_surface(
+    solid_fraction: Tensor,
+    spacing: float,
+    overtones: Overtones,
+    electrolyte: Electrolyte,
+    resonator: Resonator,
+    *,
+    dimensions: int = 2,
+    **options: Any,
+) -> Solution:
+    """As `solve`, for the metal's own fractions: edges are moved to where they are felt, the load is differentiable.
+
+    Edges in the uppermost rows are felt a little low; `load_impedance` adds rows.
+
+    Args:
+        options: others of `solve` but `keep_gradient`: the gradient is made where `solid_fraction` requires it.
+    """
+    felt = felt_fraction(solid_fraction, dimensions=dimensions)
+    wanted = felt.requires_grad
+    box = spacing, overtones, electrolyte, resonator
+    solution = solve(felt.detach(), *box, dimensions=dimensions, keep_gradient=wanted, **options)
+    if not wanted:
+        return solution
+    return solution._replace(load=_Attached.apply(felt, solution.load, solution.gradient, dimensions))
 
 
 def load_impedance(
@@ -86,11 +107,9 @@ def load_impedance(
     check_fraction(solid_fraction, dimensions)
     solid_fraction = solid_fraction.to(torch.float64)
     rows = free_rows(solid_fraction)
-    felt = felt_fraction(pad(solid_fraction, (0, 0, 0, rows)), dimensions=dimensions)
     layers = [replace(layer, fraction=pad(fitted(layer, solid_fraction.shape), (0, 0, 0, rows))) for layer in layers]
-    differentiated = felt.requires_grad
-    solution = solve(
-        felt.detach(),
+    load = solve_surface(
+        pad(solid_fraction, (0, 0, 0, rows)),
         spacing,
         overtones,
         electrolyte,
@@ -100,11 +119,9 @@ def load_impedance(
         absolute_tolerance=absolute_tolerance,
         precision=precision,
         keep_field=False,  # the gradient is made while each field is at hand: it takes a ninth of the fields' memory
-        keep_gradient=differentiated,
         dimensions=dimensions,
         backend=backend,
-    )
-    load = differentiable_load(solution, felt, dimensions) if differentiated else solution.load
+    ).load
     if metal is None:
         return load
     thickness = spacing * solid_fraction.sum(-2).mean((-1, -2)[: dimensions - 1])

@@ -100,7 +100,4 @@ def test_commands_and_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     names: dict = {}
     exec(emission, names)
     assert names["load"].shape == (3,)
-    gradient = names["surface"].grad
-    # metal on a flank makes its crest less of an edge: a few cells weigh less than nothing
-    assert float(gradient.min()) > -0.03 * float(gradient.max())
-    assert float((gradient > 0).double().mean()) > 0.995
+    assert float(names["surface"].grad.min()) > 0

@@ -7,12 +7,14 @@ and the curvatures of its level lines A = −P ∇∇S P/√(g² + 0.03²), P = 
 is raised where H > 0 (crests) to
 
     ε + r (1 − ε)/(1 − ε + r + 0.01),    r = R/√(1 + R²/4),
-    R = H [a Q⁴/(Q⁴ + b⁴H⁴) ln √(1 + g²/0.03²) + c Q⁴/(Q⁴ + d⁴H⁴) m² S/(g² + e²)^1.5],    m = ∂S/∂y/√(g² + 0.03²),
+    R = H [a Q⁴/(Q⁴ + b⁴H⁴) ln √(1 + g²/0.03²) + c Q⁴/(Q⁴ + d⁴H⁴) m² T/(g² + e²)^1.5],    m = ∂S/∂y/√(g² + 0.03²),
+    T = S²/(S + 0.002),
 
 which is ε + R far from 1. Q/H is the curvature of a cylinder as of a sphere; the fractions of H keep what is smooth
 where it is, and a flat wall has none. The first term is for every edge, the second for tips that point away from the
 crystal, against which liquid shears: S falls off towards a tip the slower the sharper it is, and S/g³ is what the
-missing length of needles of 20° to 60° asks for. The five constants were fitted to polygons, needles, triangular waves,
+missing length of needles of 20° to 60° asks for. T is S without a slope where there is next to no metal: with it metal
+anywhere on a gentle crest adds to the load. The five constants were fitted to polygons, needles, triangular waves,
 cylinders and wavy walls, with cells of a third to a thirtieth of their height (docs/emission.md).
 """
 
@@ -21,8 +23,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_EDGE, _BENT = 0.23, 0.2  # a, b
-_TIP, _SHARP, _FAINT = 0.415, 0.83, 0.07  # c, d, e
+_EDGE, _BENT = 0.24, 0.205  # a, b
+_TIP, _SHARP, _FAINT = 0.412, 0.825, 0.07  # c, d, e
+_TRACE = 0.002  # of metal, which is no tip
 _LEAST = 0.03  # of a slope that has a direction
 _MOST = 2.0  # cells
 _SOFT = 0.01  # full cells have the derivative 1, too, where r is next to nothing
@@ -98,7 +101,7 @@ def _rise_of_crests(smooth: Tensor, gradient: Tensor, hessian: list[Tensor]) -> 
     fourth = whole.square().square()
     edge, tip = (fourth / (fourth + (bent * mean).square().square() + 1e-30) for bent in (_BENT, _SHARP))
     steep = (square + _FAINT**2).rsqrt()
-    tip = tip * (gradient[-1] * inverse).square() * smooth * steep * steep.square()
+    tip = tip * (gradient[-1] * inverse).square() * smooth.square() / (smooth + _TRACE) * steep * steep.square()
     free = mean * (_EDGE / 2 * edge * torch.log1p(square / _LEAST**2) + _TIP * tip)  # R
     return free / (1 + (free / _MOST).square()).sqrt()
 

@@ -51,7 +51,14 @@ def solve_surface(
     Edges in the uppermost rows are felt a little low; `load_impedance` adds rows.
 
     Args:
+        solid_fraction, spacing, overtones, electrolyte, resonator, dimensions: as of `solve`.
         options: others of `solve` but `keep_gradient`: the gradient is made where `solid_fraction` requires it.
+
+    Returns:
+        Solution, its `load` (..., overtone) [Pa s/m] a function of `solid_fraction`.
+
+    Raises:
+        InputError, ConvergenceError: as `solve`.
     """
     felt = felt_fraction(solid_fraction, dimensions=dimensions)
     wanted = felt.requires_grad

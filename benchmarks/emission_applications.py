@@ -2,7 +2,7 @@
 
     python benchmarks/emission_applications.py
 
-The error counts against a solve to 1e-10, relative to the excess over the flat surface. "Needed": from there on it
+The error counts against a solve to 1e-6, relative to the excess over the flat surface. "Needed": from there on it
 stays below; "stops": where the solver's own estimate lets it stop, with the error there, the largest of the seeds.
 Random surfaces: mean (largest) of the seeds.
 """
@@ -67,7 +67,7 @@ VARIED = (
 def history(surface: Tensor, depth: float) -> tuple[Problem, np.ndarray, complex]:
     """The recurrence's load after 1, 2, … applications, and the load it converges to."""
     case = problem(surface, spacing(depth, OVERTONE))
-    most = stops(surface, depth, 1e-10)
+    most = stops(surface, depth, 1e-6)
     loads = np.empty(most, complex)
     leaving = np.zeros((2 * len(case.operator[0].weights), case.operator[1].slots))
     recurrence_loads(*case.operator, case.residual.copy(), np.empty_like(case.start), leaving, case.load, loads)

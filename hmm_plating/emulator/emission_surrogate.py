@@ -12,6 +12,7 @@ to trust them.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -27,9 +28,11 @@ from hmm_plating.emulator.trust import Trust, descriptors
 from hmm_plating.emulator.weights import Ensemble, ModelCard, load_weights, restored, save_weights
 from hmm_plating.errors import InputError
 from hmm_plating.materials import Electrolyte, Metal, Resonator
+from hmm_plating.threads import in_threads, one_torch_thread
 
 DEGREE = 3  # of the polynomial in ln δ_n
 HEAD = 64  # numbers per surface in the last layers, which cost next to nothing
+_AT_ONCE = 64  # surfaces whose channels fit the cache
 DEPTH = "penetration_depth"  # name of δ_n in the card's ranges
 DESCRIPTORS = descriptors(torch.zeros(1, 2, 2)).shape[-1]
 
@@ -177,6 +180,7 @@ class EmissionSurrogate:
             )
         self.card.check_range(DEPTH, penetration_depths(overtones, electrolyte, resonator))
 
+    @one_torch_thread()
     def guess(
         self,
         solid_fraction: Tensor,
@@ -196,7 +200,7 @@ class EmissionSurrogate:
         depth = penetration_depths(overtones, electrolyte, resonator)
         basis = chebyshev(depth, self.card.ranges[DEPTH])
         own = fraction.to(self.networks[0].embedding.dtype)
-        coefficients = torch.stack([network(own) for network in self.networks]).double()
+        coefficients = self._coefficients(own).double()
         excess = corrected_excess(coefficients.mean(0), fraction.double(), depth / spacing, basis)
         spread = disagreement(coefficients.detach(), basis)
         load = emission.kanazawa_gordon(overtones, electrolyte, resonator) * (1 + excess)
@@ -206,6 +210,19 @@ class EmissionSurrogate:
         trusted = self.trust.trusted(descriptors(own.detach().float()), spread)
         trusted |= (own == 0).flatten(1).all(-1)  # a bare crystal's load is exact
         return Guess(load.reshape(*batch, -1), trusted.reshape(batch))
+
+    def _coefficients(self, fraction: Tensor) -> Tensor:
+        """Of every network (network, surface, 2, DEGREE + 1)."""
+        pairs = list(itertools.product(self.networks, fraction.split(_AT_ONCE)))
+        found, traced = [fraction] * len(pairs), torch.is_grad_enabled()
+
+        def ask(index: int) -> None:
+            network, surfaces = pairs[index]
+            with torch.set_grad_enabled(traced):  # which threads do not inherit
+                found[index] = network(surfaces)
+
+        in_threads(ask, [(index,) for index in range(len(pairs))])
+        return torch.cat(found).reshape(len(self.networks), len(fraction), 2, DEGREE + 1)
 
     def load_impedance(
         self,

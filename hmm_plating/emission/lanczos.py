@@ -140,12 +140,12 @@ def _step(system: Operator, state: _State, step: int) -> _State:
     )
 
 
-def _estimate(history: Tensor, step: int, before: Tensor) -> Tensor:
+def _estimate(history: Tensor, step: int) -> Tensor:
     """Largest distance of the last load from those of the steps before, a window that grows with them (pair,)."""
-    window = (before // 8).clamp(min=max(8 + step // 4, 4 + step // 3))[:, None]
-    steps = torch.arange(step, device=history.device)
-    distance = (history[:, :step] - history[:, step, None]).abs()
-    return torch.where(step < window, torch.inf, torch.where(steps < step - window, 0.0, distance)).amax(1)
+    window = max(8 + step // 4, 4 + step // 3)
+    if step < window:
+        return torch.full_like(history[:, 0].real, torch.inf)
+    return (history[:, step - window : step] - history[:, step, None]).abs().amax(1)
 
 
 def correct_load(
@@ -190,7 +190,7 @@ def correct_load(
         state = _step(system, state, step)
         if step % every and step < last:
             continue
-        pair, now, estimate = state.pair, state.history[:, step], _estimate(state.history, step, before[state.pair])
+        pair, now, estimate = state.pair, state.history[:, step], _estimate(state.history, step)
         least = torch.maximum(floor * (now - load[pair]).abs(), 1e-14 * now.abs())
         wanted = torch.maximum(absolute[pair], relative * (now - reference[pair]).abs())
         wanted = torch.maximum(wanted, least)

@@ -14,9 +14,8 @@ where the error is merely more than the accepted one.
 
 The load may also rest, for tens of steps, at a value that is wrong by a hundredth or a tenth: of shapes with edges on
 fine grids, and with a thin plate a hundred cells high, penetration depths as long, and a start from a recurrence that
-broke down after hundreds. The steps over which it is to rest grow with those before, and the residual r must be small:
-⅓ Σ|Re r|² was 0.5 to 1000 times the accepted error there. To ask for a tenth costs 1 % more applications, as the
-error is about that sum times |A⁻¹|.
+broke down after hundreds. So the residual r must be small, too: ⅓ Σ|Re r|² was 0.5 to 1000 times the accepted error
+there. To ask for a tenth costs 1 % more applications, as the error is about that sum times |A⁻¹|.
 """
 
 from __future__ import annotations
@@ -186,7 +185,7 @@ def correct_load(
             square += add(previous[block], -alpha, v[block])
             norm += collide_block(previous, factors, g, block, lattice, box, scratch)
         v, previous = previous, v
-        window = max(8 + step // 4, 4 + step // 3, before // 8)
+        window = max(8 + step // 4, 4 + step // 3)
         if step >= window:
             estimate = 0.0
             for past in range(step - window, step):

@@ -90,8 +90,8 @@ class SurfaceLoad:
 
     def inertia(self, fraction: Tensor) -> Tensor:
         """Load of the metal alone, (..., overtone)."""
-        thickness = morphology.thickness(fraction, self.spacing, dimensions=self.grid.dimensions)
-        return emission.sauerbrey(self.metal.density * thickness, self.overtones, self.resonator)
+        at = fraction, self.spacing, self.overtones
+        return emission.metal_inertia(*at, self.metal, self.resonator, self.grid.dimensions)
 
     def flat(self, fraction: Tensor) -> Tensor:
         """Load of a flat film with as much metal, (..., overtones)."""
@@ -107,12 +107,10 @@ class SurfaceLoad:
     def shift(self, surface: transition.State, fraction: Tensor, load: Tensor) -> SurfaceShift:
         """Shifts against the bare crystal, of a surface whose emission cells have this load."""
         spacing, dimensions = self.grid.spacing, self.grid.dimensions
-        order = torch.as_tensor(self.overtones, dtype=torch.float64)
-        angular_frequency = 2 * torch.pi * self.resonator.fundamental_frequency * order
         # sharp cells hold a little less metal than small diffuse caps, whose mass is that of the charge
         thickness = morphology.thickness(surface.order_parameter, spacing, surface.base_thickness, dimensions)
         rest = thickness - morphology.thickness(fraction, self.spacing, dimensions=dimensions)
-        rigid = 1j * angular_frequency * self.metal.density * rest[..., None]
+        rigid = emission.sauerbrey(self.metal.density * rest, self.overtones, self.resonator)
         reference = emission.kanazawa_gordon(self.overtones, self.electrolyte, self.resonator)
         frequency, dissipation = emission.shifts(load + rigid, reference, self.overtones, self.resonator)
         # nuclei form one after another, as their charge flows: so far the crystal feels a part of them
@@ -121,4 +119,4 @@ class SurfaceLoad:
         frequency, dissipation = (formed.clamp(min=0)[..., None] * shift for shift in (frequency, dissipation))
         mass_per_charge = self.metal.density / self.metal.charge_per_volume
         layer = -sauerbrey_sensitivity(self.resonator) * mass_per_charge * surface.side_charge[..., None]
-        return SurfaceShift(frequency / order, dissipation, layer)
+        return SurfaceShift(frequency / torch.tensor(self.overtones), dissipation, layer)

@@ -3,7 +3,7 @@
 from hmm_plating.emission.closed_form import brinkman, kanazawa_gordon, sauerbrey, slight_roughness, viscoelastic_film
 from hmm_plating.emission.curvature import felt_fraction
 from hmm_plating.emission.geometry import solid_fraction
-from hmm_plating.emission.load import load_impedance, solve_surface
+from hmm_plating.emission.load import load_impedance, metal_inertia, solve_surface
 from hmm_plating.emission.media import ViscoelasticLayer
 from hmm_plating.emission.shapes import cylinders, egg_crate, grating, hemispheres, spheres
 from hmm_plating.emission.small_load import shifts
@@ -21,6 +21,7 @@ __all__ = [
     "hemispheres",
     "kanazawa_gordon",
     "load_impedance",
+    "metal_inertia",
     "sauerbrey",
     "shifts",
     "slight_roughness",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from hmm_plating import morphology
 from hmm_plating.emission.closed_form import Overtones, sauerbrey
 from hmm_plating.emission.curvature import felt_fraction, free_rows
 from hmm_plating.emission.media import ViscoelasticLayer, fitted
@@ -131,5 +132,25 @@ def load_impedance(
     ).load
     if metal is None:
         return load
-    thickness = spacing * solid_fraction.sum(-2).mean((-1, -2)[: dimensions - 1])
-    return load + sauerbrey(metal.density * thickness.cpu(), overtones, resonator).to(load.device)
+    return load + metal_inertia(solid_fraction, spacing, overtones, metal, resonator, dimensions)
+
+
+def metal_inertia(
+    solid_fraction: Tensor,
+    spacing: float,
+    overtones: Overtones,
+    metal: Metal,
+    resonator: Resonator,
+    dimensions: int = 2,
+) -> Tensor:
+    """Load iωρ_s × areal volume of the metal alone, which moves as one with the crystal.
+
+    Args:
+        solid_fraction, spacing, overtones, resonator, dimensions: as in `load_impedance`.
+        metal: density ρ_s.
+
+    Returns:
+        complex (..., overtone) [Pa s/m].
+    """
+    thickness = morphology.thickness(solid_fraction.double(), spacing, dimensions=dimensions)
+    return sauerbrey(metal.density * thickness.cpu(), overtones, resonator).to(solid_fraction.device)

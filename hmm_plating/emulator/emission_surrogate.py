@@ -205,8 +205,7 @@ class EmissionSurrogate:
         spread = disagreement(coefficients.detach(), basis)
         load = emission.kanazawa_gordon(overtones, electrolyte, resonator) * (1 + excess)
         if metal is not None:
-            thickness = fraction.double().sum((1, 2)) * (spacing / columns)
-            load = load + emission.sauerbrey(metal.density * thickness, overtones, resonator)
+            load = load + emission.metal_inertia(fraction, spacing, overtones, metal, resonator)
         trusted = self.trust.trusted(descriptors(own.detach().float()), spread)
         trusted |= (own == 0).flatten(1).all(-1)  # a bare crystal's load is exact
         return Guess(load.reshape(*batch, -1), trusted.reshape(batch))

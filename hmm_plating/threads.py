@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,18 +13,34 @@ import numba
 import torch
 
 
+@functools.cache
+def _helpers(count: int, process: int) -> ThreadPoolExecutor:
+    """Threads that wait for work until the process ends: new ones would allocate what matrix products need anew.
+
+    A process that was forked gets its own.
+    """
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+
 def in_threads(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> None:
-    """Call work(*a) for each; idle threads take the next, as calls differ in length."""
+    """Call work(*a) for each; idle threads take the next, as calls differ in length. The work must not call this."""
     of_torch = torch.get_num_threads()
-    threads = min(numba.get_num_threads(), len(arguments))
+    helpers = min(numba.get_num_threads(), len(arguments)) - 1
     torch.set_num_threads(of_torch)  # which Numba raises to all cores when it starts its OpenMP threads
-    if threads <= 1:
-        for given in arguments:
+    left = iter(arguments)
+
+    def take() -> None:
+        for given in left:
             work(*given)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        for finished in [pool.submit(work, *given) for given in arguments]:
-            finished.result()
+
+    helping = [_helpers(helpers, os.getpid()).submit(take) for _ in range(helpers)]
+    try:
+        take()
+    finally:
+        wait(helping)
+        torch.set_num_threads(of_torch)  # which threads that start lower
+    for finished in helping:
+        finished.result()
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import os
 # last digits from an uninterrupted one. Its mode that is the same on all processors takes twice as long.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
+import torch
+
 from hmm_plating import emission, inference, morphology, recording, report, transition
 from hmm_plating.errors import InputError
 from hmm_plating.filter_recording import filter_recording
@@ -21,6 +23,10 @@ from hmm_plating.simulate_recording import Protocol, simulate_recording
 from hmm_plating.static_surface import StaticSurface
 from hmm_plating.transition import Transport
 from hmm_plating.wandering import Wandering
+
+# glibc returns to the system what is free beyond twice the largest block that it has seen freed (mallopt(3)); arrays of
+# many particles or surfaces would be faulted in anew at every step, which costs as much as the arithmetic on them.
+torch.empty(2**24, dtype=torch.uint8)
 
 __all__ = [
     "Drive",

@@ -33,7 +33,6 @@ from hmm_plating.threads import in_threads, one_torch_thread
 DEGREE = 3  # of the polynomial in ln δ_n
 HEAD = 64  # numbers per surface in the last layers, which cost next to nothing
 _AT_ONCE = 128  # surfaces whose channels fit the cache
-_KEPT = 2**24  # bytes
 DEPTH = "penetration_depth"  # name of δ_n in the card's ranges
 DESCRIPTORS = descriptors(torch.zeros(1, 2, 2)).shape[-1]
 
@@ -152,7 +151,6 @@ class EmissionSurrogate:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"weights {path}: the card describes no emission network ({error})") from error
         trained, trust = restored(networks, DESCRIPTORS, tensors, path)
-        keep_freed_memory()
         return cls(trained, card, trust)
 
     def weights(self) -> dict[str, Tensor]:
@@ -250,14 +248,6 @@ class EmissionSurrogate:
             InputError: see `check`.
         """
         return self.guess(solid_fraction, spacing, overtones, electrolyte, resonator, metal).load
-
-
-def keep_freed_memory() -> None:
-    """Have the allocator keep freed arrays for the next ones: to fault them in anew takes as long as the networks.
-
-    glibc returns to the system what is free beyond twice the largest block that it has seen freed (mallopt(3)).
-    """
-    torch.empty(_KEPT, dtype=torch.uint8)
 
 
 def disagreement(coefficients: Tensor, basis: Tensor) -> Tensor:

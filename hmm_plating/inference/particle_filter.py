@@ -151,7 +151,7 @@ class ParticleFilter:
                 effective_sample_size=new.effective_sample_size,
                 resampled=ancestors is not None,
                 ancestors=torch.arange(count) if ancestors is None else ancestors,
-                unique_ancestors=count if ancestors is None else 1 + int((ancestors[1:] != ancestors[:-1]).sum()),
+                unique_ancestors=count if ancestors is None else 1 + int(torch.count_nonzero(ancestors.diff())),
                 invalid_particles=stepped.invalid,
                 log_weights=weights,
                 log_likelihood=weights + (increment + math.log(count)),
@@ -273,7 +273,7 @@ class ParticleFilter:
             )
         weighting = weigh(program, self.guide if proposal is None else proposal, program.copy(particles))
         new = reweigh(log_weights, weighting.log_increment)
-        invalid = int(weighting.invalid.sum())
+        invalid = int(torch.count_nonzero(weighting.invalid))
         return _Stepped(weighting, log_weights, weighting.particles, new, ancestors, 1, invalid)
 
     def _posterior(

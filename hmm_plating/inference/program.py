@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import lru_cache
@@ -118,7 +119,10 @@ def log_density(site: Site, program: Program) -> Tensor:
             f"{program.where}: site {site['name']!r} is in a plate inside the particles': raise max_plate_nesting"
         )
     distribution, value = site["fn"], site["value"]
-    density = distribution.log_prob(value, *site["args"], **site["kwargs"])
+    if type(distribution) is dist.Normal:
+        density = _normal_log_density(distribution, value)
+    else:
+        density = distribution.log_prob(value, *site["args"], **site["kwargs"])
     if has_value(site):  # some log_prob formulas continue smoothly outside the support
         allowed_values = allowed(distribution, value)
         if not bool(allowed_values.all()):
@@ -133,6 +137,14 @@ def log_density(site: Site, program: Program) -> Tensor:
     if density.dim() > 1:
         density = density.reshape(program.size, -1).sum(-1)
     return density.double().cpu()
+
+
+def _normal_log_density(distribution: dist.Normal, value: Tensor) -> Tensor:
+    """−½ ((y − μ) / σ)² − ln σ − ½ ln 2π, with one logarithm where all particles share σ."""
+    scale = distribution.scale
+    if not any(scale.stride()):
+        scale = scale[(0,) * scale.dim()]
+    return ((value - distribution.loc) / scale).square() * -0.5 - (scale.log() + 0.5 * math.log(2 * math.pi))
 
 
 def allowed(distribution: Any, value: Tensor) -> Tensor:

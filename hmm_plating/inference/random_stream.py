@@ -12,6 +12,8 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 
+_MANY = 1024  # numbers that pay for the ziggurat's seeding
+
 
 def require_seed(seed: object) -> None:
     """Raise InputError unless the seed is an integer ≥ 0."""
@@ -38,6 +40,18 @@ def random_stream(random_state: Tensor) -> Iterator[None]:
         if devices:  # a GPU's stream follows from the CPU's, which therefore is all that needs keeping
             torch.cuda.manual_seed(int(torch.randint(2**62, ())))
         yield
+
+
+def standard_normal(like: Tensor) -> Tensor:
+    """Standard normal numbers of a tensor's shape, type and device, from torch's global generator.
+
+    In double precision by NumPy's ziggurat (Marsaglia and Tsang, J. Stat. Software 5(8) (2000)), seeded from there: in
+    half the time that torch's Box-Muller transform takes.
+    """
+    if like.dtype != torch.float64 or like.device.type != "cpu" or like.numel() < _MANY:
+        return torch.randn_like(like)
+    generator = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
+    return torch.from_numpy(generator.standard_normal(like.shape))
 
 
 def seed_word(*numbers: int) -> int:

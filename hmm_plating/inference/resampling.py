@@ -14,7 +14,10 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
 import torch
+from numba import njit
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from hmm_plating.errors import InputError
@@ -30,7 +33,7 @@ class Resampling(Protocol):
 
 def take(particles: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
     """The particles with these indices."""
-    return {name: value[index.to(value.device)] for name, value in particles.items()}
+    return {name: value.index_select(0, index.to(value.device)) for name, value in particles.items()}
 
 
 def effective_sample_size(log_weights: Tensor) -> Tensor:
@@ -52,17 +55,14 @@ def thinned(
 
 def systematic(log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """One uniform, `count` equally spaced points: every particle gets ⌊N W⌋ or ⌈N W⌉ offspring."""
-    scaled = _cumulative(log_weights, count)
-    return _ancestors(scaled, torch.ceil(scaled - _uniform(1, generator)), count).to(log_weights.device)
+    weights, count = _weights(log_weights, count)
+    return _ancestors(weights, _uniform(1, generator).expand(count)).to(log_weights.device)
 
 
 def stratified(log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """One uniform in each of `count` equal strata."""
-    scaled = _cumulative(log_weights, count)
-    points = len(log_weights) if count is None else count
-    stratum = scaled.floor()
-    inside = _uniform(points, generator)[stratum.long().clamp(max=points - 1)] < scaled - stratum
-    return _ancestors(scaled, stratum + inside, count).to(log_weights.device)
+    weights, count = _weights(log_weights, count)
+    return _ancestors(weights, _uniform(count, generator)).to(log_weights.device)
 
 
 def multinomial(log_weights: Tensor, count: int | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -98,22 +98,32 @@ def _weights(log_weights: Tensor, count: int | None) -> tuple[Tensor, int]:
     return torch.softmax(log_weights.double().cpu(), -1), len(log_weights) if count is None else count
 
 
-def _cumulative(log_weights: Tensor, count: int | None) -> Tensor:
-    """Cumulative weights, scaled so that they end at `count` up to rounding."""
-    weights, count = _weights(log_weights, count)
-    return weights.cumsum(-1).mul_(count)
-
-
 def _uniform(count: int, generator: Generator | None) -> Tensor:
     return torch.rand(count, dtype=torch.float64, generator=generator)
 
 
-def _ancestors(scaled: Tensor, below: Tensor, count: int | None) -> Tensor:
-    """Ancestors from the number of points below each scaled cumulative weight."""
-    count = len(scaled) if count is None else count
-    # The cumulative sum may end an ulp beside 1: the last particle of positive weight takes what is left.
-    below = below.clamp_(0, count).masked_fill_(scaled == scaled[-1], count)
-    return torch.bincount(below.long(), minlength=count + 1).cumsum(-1)[:count]
+def _ancestors(weights: Tensor, inside: Tensor) -> Tensor:
+    """Ancestors of points that lie `inside` of each stratum, as a fraction of it."""
+    return torch.from_numpy(_invert_grid(weights.numpy(), inside.numpy()))
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def _invert_grid(weights: NDArray[np.float64], inside: NDArray[np.float64]) -> NDArray[np.int64]:
+    count, last = len(inside), len(weights) - 1
+    while (
+        weights[last] == 0
+    ):  # the sum may end an ulp beside 1: the last particle of positive weight takes what is left
+        last -= 1
+    ancestors = np.zeros(count + 1, np.int64)
+    cumulative = 0.0
+    for j in range(last):
+        cumulative += weights[j]
+        scaled = count * cumulative
+        stratum = min(int(scaled), count - 1)
+        ancestors[stratum + (inside[stratum] < scaled - stratum)] += 1
+    for i in range(1, count):
+        ancestors[i] += ancestors[i - 1]
+    return ancestors[:count]
 
 
 def _invert(weights: Tensor, points: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from hmm_plating.inference.linear_gaussian import PartiallyObservedNormal
+from hmm_plating.inference.random_stream import standard_normal
 
 
 class StandardNoise(Messenger):
@@ -34,7 +35,7 @@ class StandardNoise(Messenger):
         self,
         noise: Mapping[str, Tensor] | None = None,
         values: Mapping[str, Tensor] | None = None,
-        draw: Callable[[str, Tensor], Tensor] = lambda name, like: torch.randn_like(like),
+        draw: Callable[[str, Tensor], Tensor] = lambda name, like: standard_normal(like),
     ) -> None:
         super().__init__()
         self.noise, self.values, self._draw = dict(noise or {}), dict(values or {}), draw

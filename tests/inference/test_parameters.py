@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from scipy import stats
+from scipy.special import logsumexp
 from two_parameters import Autoregression, GridPosterior, kalman, prior, simulate
 
 from hmm_plating.errors import InputError
@@ -58,14 +59,16 @@ def test_smc2_has_posterior_and_evidence(exact, seed):
 
 @pytest.mark.slow
 def test_smc2_takes_more_particles_where_few_moves_are_accepted(exact):
-    """Two particles per filter are far too few: log Ẑ varies by several units."""
-    result = SMC2(Autoregression, prior, 800, 2).run(Y, seed=3)
-    particles = result.filter_stats["particles"].values[0]
-    assert particles[-1] >= 16
-    assert (np.diff(particles) >= 0).all()
-    assert result.attrs["log_evidence"] == pytest.approx(exact.log_evidence, abs=0.6)
+    """Two particles per filter are far too few: log Ẑ varies by several units, the posterior of a run by 0.1 or 0.2."""
+    results = [SMC2(Autoregression, prior, 800, 2).run(Y, seed=seed) for seed in range(8)]
+    for result in results:
+        particles = result.filter_stats["particles"].values[0]
+        assert particles[-1] >= 16
+        assert (np.diff(particles) >= 0).all()
+    evidence = logsumexp([result.attrs["log_evidence"] for result in results]) - math.log(8)
+    assert evidence == pytest.approx(exact.log_evidence, abs=0.3)
     for name in ("rho", "q"):
-        assert exact.distance(name, result.posterior[name].values) < 0.12
+        assert exact.distance(name, np.concatenate([result.posterior[name].values for result in results])) < 0.12
     capped = SMC2(Autoregression, prior, 100, 2, most_particles=4).run(Y[:30], seed=3)
     assert float(capped.filter_stats["particles"].max()) <= 4
 

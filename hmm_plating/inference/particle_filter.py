@@ -28,7 +28,7 @@ from hmm_plating.inference.prediction import failure, observed_values, predictiv
 from hmm_plating.inference.program import Program
 from hmm_plating.inference.progress import Progress
 from hmm_plating.inference.random_stream import initial_random_state, random_stream
-from hmm_plating.inference.resampling import Resampling, systematic, take
+from hmm_plating.inference.resampling import Resampling, distinct, systematic, take
 from hmm_plating.inference.series import entry_at, require_length
 from hmm_plating.inference.tempering import Tempering, temper
 from hmm_plating.inference.two_stage import TwoStage, two_stage
@@ -151,7 +151,7 @@ class ParticleFilter:
                 effective_sample_size=new.effective_sample_size,
                 resampled=ancestors is not None,
                 ancestors=torch.arange(count) if ancestors is None else ancestors,
-                unique_ancestors=count if ancestors is None else 1 + int(torch.count_nonzero(ancestors.diff())),
+                unique_ancestors=count if ancestors is None else distinct(ancestors),
                 invalid_particles=stepped.invalid,
                 log_weights=weights,
                 log_likelihood=weights + (increment + math.log(count)),

@@ -144,7 +144,8 @@ def _normal_log_density(distribution: dist.Normal, value: Tensor) -> Tensor:
     scale = distribution.scale
     if not any(scale.stride()):
         scale = scale[(0,) * scale.dim()]
-    return ((value - distribution.loc) / scale).square() * -0.5 - (scale.log() + 0.5 * math.log(2 * math.pi))
+    residual = (value - distribution.loc) * (0.5**0.5 / scale)
+    return torch.addcmul(-(scale.log() + 0.5 * math.log(2 * math.pi)), residual, residual, value=-1)
 
 
 def allowed(distribution: Any, value: Tensor) -> Tensor:

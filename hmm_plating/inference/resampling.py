@@ -36,6 +36,12 @@ def take(particles: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
     return {name: value.index_select(0, index.to(value.device)) for name, value in particles.items()}
 
 
+def distinct(ancestors: Tensor) -> int:
+    """How many of the ascending indices differ."""
+    values = ancestors.numpy()
+    return 1 + int(np.count_nonzero(values[1:] != values[:-1]))
+
+
 def effective_sample_size(log_weights: Tensor) -> Tensor:
     """1 / Σ W² over the last dimension, between 1 and N (Kong, Liu and Wong, JASA 89 (1994) 278)."""
     log_weights = log_weights.double()
@@ -84,18 +90,15 @@ def residual(log_weights: Tensor, count: int | None = None, *, generator: Genera
     return torch.repeat_interleave(torch.arange(len(weights)), copies).to(log_weights.device)
 
 
-def _check(log_weights: Tensor, count: int | None) -> None:
+def _weights(log_weights: Tensor, count: int | None) -> tuple[Tensor, int]:
     if log_weights.dim() != 1 or len(log_weights) == 0:
         raise InputError(f"resampling needs log weights of shape (particles,), got {tuple(log_weights.shape)}")
     if count is not None and count < 1:
         raise InputError(f"resampling: count must be at least 1, got {count}")
-    if not math.isfinite(float(log_weights.max())):  # the maximum of anything with NaN is NaN
+    weights = torch.softmax(log_weights.double().cpu(), -1)
+    if math.isnan(float(weights[0])):  # all are, where one log weight is NaN or +inf, or none is finite
         raise InputError("resampling needs at least one finite log weight, and none that is NaN or +inf")
-
-
-def _weights(log_weights: Tensor, count: int | None) -> tuple[Tensor, int]:
-    _check(log_weights, count)
-    return torch.softmax(log_weights.double().cpu(), -1), len(log_weights) if count is None else count
+    return weights, len(log_weights) if count is None else count
 
 
 def _uniform(count: int, generator: Generator | None) -> Tensor:

@@ -92,7 +92,7 @@ def reweigh(log_weights: Tensor, log_increment: Tensor) -> Reweighted:
     largest = joint.detach().max()
     if not math.isfinite(float(largest)):
         return Reweighted(joint, largest, 0.0)
-    weights = torch.exp(joint - largest)
+    weights = (joint - largest).exp_()
     total = weights.sum()
     held = weights.detach()
     size = float(total.detach()) ** 2 / float(held @ held)

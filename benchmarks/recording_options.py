@@ -15,14 +15,19 @@ INTERVAL = 2.0  # s
 
 
 def surrogate_parser(description: str | None) -> argparse.ArgumentParser:
-    """Weights of a surrogate, files of a recording, model and seed."""
+    """Weights of a surrogate, and what `add_recording` adds."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights")
+    add_recording(parser)
+    return parser
+
+
+def add_recording(parser: argparse.ArgumentParser) -> None:
+    """Files of a recording, model and seed."""
     parser.add_argument("files", nargs="*", metavar="QCMD ECHEM")
     parser.add_argument("--air")
     parser.add_argument("--model", default=str(Path(__file__).parents[1] / "models" / "zinc.py"))
     parser.add_argument("--seed", type=int, default=0)
-    return parser
 
 
 def recording_and_model(options: argparse.Namespace) -> tuple[xr.Dataset, PlatingModel]:

@@ -56,8 +56,11 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm(
             "dispersion", "frequency", 0.1, 2e4, lambda surface, drive: surface.frequency, common=0.0, smooth=1.0
         ),
-        # one box stands for the many that the crystal feels: what its surface changes by is right within some percent
-        hp.LinearTerm("box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True),
+        # one box stands for the many that the crystal feels: what its surface changes by is right within some percent;
+        # a surface that has grown or dissolved by 1000 Hz is another one
+        hp.LinearTerm(
+            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=1e3
+        ),
         # more mass than the islands and the liquid between them: about 0.8 Hz per C/m² on two recordings' platings
         hp.LinearTerm("charge", "frequency", 0.4, 4e5, lambda surface, drive: drive.charge_density, mean=0.8),
         # what a cycle leaves behind in proportion to all charge, or takes along as gas

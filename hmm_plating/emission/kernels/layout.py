@@ -9,7 +9,7 @@ import numpy as np
 from hmm_plating.compiled import inlined
 from hmm_plating.emission.lattice import Lattice
 
-LANES = 128  # cells per block
+LANES = 256  # cells per block
 
 
 class Stencil(NamedTuple):

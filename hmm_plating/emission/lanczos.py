@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmm_plating.emission.kernels import CRUDE, FAR, LONGER, LOST, ROUNDING, ROUNDING_SINGLE
+from hmm_plating.emission.kernels import CRUDE, FAR, GAINED, LONGER, LOST, ROUNDING, ROUNDING_SINGLE
 from hmm_plating.emission.operator import Operator, bilinear, collide, stream
 
 _STEPS_PER_CHECK = 8  # on a GPU, which waits for the answer
@@ -200,8 +200,8 @@ def correct_load(
         rests = (estimate <= wanted) & near
         converged = rests & (left <= wanted)
         longest = 2 * state.sound + before[pair].clamp(min=LONGER)
-        crude = (estimate <= CRUDE * (now - reference[pair]).abs()) | (step >= longest)
-        broken = (rests | (unsound & (crude | (not keep_field)))) & ~converged
+        crude = estimate <= torch.minimum(CRUDE * (now - reference[pair]).abs(), GAINED * (now - load[pair]).abs())
+        broken = (rests | (unsound & (crude | (step >= longest) | (not keep_field)))) & ~converged
         finished = converged | broken | ~now.isfinite() | (step + 1 >= most[pair])  # not finite where a pivot was zero
         if not bool(finished.any()):
             continue

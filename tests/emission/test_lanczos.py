@@ -63,14 +63,17 @@ def test_pair_that_cannot_go_on_is_reported_and_leaves_the_others():
 
 @pytest.mark.parametrize("keep_gradient", [False, True])
 def test_recurrence_that_breaks_down_goes_on_from_its_field(monkeypatch, keep_gradient):
-    """As if it did in every pair: the same load, from two recurrences or three."""
+    """As if it did in every pair and recurrence: the same load.
+
+    Each goes on until it has won a digit. Where one was broken off as soon as it was near, the next was at once.
+    """
     fraction = torch.stack([random_surface(5, 8, seed) for seed in range(2)])
     options = {"backend": "torch", "keep_field": False, "keep_gradient": keep_gradient, "tolerance": 1e-10}
     whole = solve(fraction, 6e-9, (3, 7), WATER, QUARTZ, **options)
     monkeypatch.setattr(lanczos, "LOST", 0.0)
     parts = solve(fraction, 6e-9, (3, 7), WATER, QUARTZ, **options)
     torch.testing.assert_close(parts.load, whole.load, rtol=1e-7, atol=0)
-    assert (parts.applications > whole.applications).all()
+    assert (parts.applications != whole.applications).all()
     if keep_gradient:
         error = (parts.gradient - whole.gradient).abs().max()  # that of the fields, √1e-10 and more
         assert error < 1e-3 * whole.gradient.abs().max()
@@ -155,10 +158,13 @@ def test_breakdown_of_a_large_surface_is_found():
 
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 def test_breakdown_in_single_precision_is_found(backend):
-    """Of a surface that took six times the applications of double precision, and the load within the tolerance."""
+    """Of a surface that took six times the applications of double precision, and the load within the tolerance.
+
+    It takes a second recurrence, some twice as many in all; how long it goes on depends on how a processor rounds.
+    """
     surface = random_surface(40, 32, 29)
     options = {"tolerance": 1e-3, "absolute_tolerance": 0.0, "keep_field": False, "backend": backend}
     single, double = (solve(surface, 4e-9, (7,), WATER, QUARTZ, precision=p, **options) for p in ("single", "double"))
-    assert int(single.applications) <= 2 * int(double.applications)
+    assert int(single.applications) <= 3 * int(double.applications)
     excess = double.load - kanazawa_gordon((7,), WATER, QUARTZ)
     assert float(((single.load - double.load) / excess).abs()) < 3e-3

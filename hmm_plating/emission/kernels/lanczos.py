@@ -34,6 +34,7 @@ ROUNDING, ROUNDING_SINGLE = 1e-16, 6e-8  # ε
 FAR = 0.1  # ⅓ Σ|Re r|² over the accepted error: beyond, the load rests and has not converged
 LOST = 1e-2  # relative error at which nothing is left: single precision takes a hundred times longer
 CRUDE = 1e-2  # relative error of the load to which a recurrence that has broken down goes on
+GAINED = 0.1  # and of what it changes the load by, or one that starts there would be broken off at once
 LONGER = 50  # or to so many steps more than twice those before it broke down, or as many as were made before it
 
 
@@ -198,7 +199,8 @@ def correct_load(
                 left = abs(load - initial) if broken else lost
                 status = CONVERGED if left <= wanted else BREAKDOWN
                 break
-            if broken and (estimate <= CRUDE * excess or step >= 2 * sound + max(LONGER, before)):
+            crude = estimate <= min(CRUDE * excess, GAINED * abs(load - initial))
+            if broken and (crude or step >= 2 * sound + max(LONGER, before)):
                 status = BREAKDOWN
                 break
         share = abs(norm) / square if square > 0 else 1.0

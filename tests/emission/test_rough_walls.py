@@ -269,3 +269,27 @@ def test_cornered_shapes_converge_to_their_own_fine_grid(shape):
     coarse, _, fine = (np.abs(load / limit - 1).max() for load in loads[:3])
     assert coarse < accepted
     assert math.log(coarse / fine, 4) > 1
+
+
+# what a cell of 8 nm does not resolve: corners [nm], cells of a sixth of half the width or the height, whichever is less
+NARROW = {
+    "needle of 20°": (2.5, [[98.6, 115 + 93j, 131.4]]),
+    "needle of 30°, low": (2.5, [[100, 115 + 56j, 130]]),
+    "saw": (4, [[0, 40 + 50j, 80, 120 + 50j, 160, 200 + 50j, 240]]),
+    "cylinder": (2, [circle(120 + 12j, 12)]),
+    "plate": (2, [[108, 108 + 80j, 132 + 80j, 132]]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", list(NARROW))
+def test_narrow_shapes_at_six_cells_to_half_their_width(shape):
+    """Within 3 % of the excess, as sinusoids are judged at six cells to their amplitude, half of their height."""
+    working, outlines = NARROW[shape]
+    outlines = [[corner * NANOMETRE for corner in outline] for outline in outlines]
+    loads = []
+    for spacing in (working, working / 2, working / 4):
+        at = [polygon(*outlines, period=240e-9, cells=round(240 / spacing), offset=o) for o in (0.1, 0.5)]
+        loads.append(np.stack([excess(fraction, spacing * NANOMETRE, (3, 13)) for fraction in at]))
+    limit = 2 * loads[2].mean(0) - loads[1].mean(0)
+    assert np.abs(loads[0] / limit - 1).max() < 0.03

@@ -271,7 +271,7 @@ def test_cornered_shapes_converge_to_their_own_fine_grid(shape):
     assert math.log(coarse / fine, 4) > 1
 
 
-# what a cell of 8 nm does not resolve: corners [nm], cells of a sixth of half the width or the height, whichever is less
+# what cells of 8 nm do not resolve: cells of a sixth of half the width or height, the lesser, and corners [nm]
 NARROW = {
     "needle of 20°": (2.5, [[98.6, 115 + 93j, 131.4]]),
     "needle of 30°, low": (2.5, [[100, 115 + 56j, 130]]),

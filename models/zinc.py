@@ -23,12 +23,12 @@ TRANSPORT = hp.Transport(
 
 SURFACE = {
     # islands 100 to 600 nm apart carry enough electrolyte along to explain Δf and ΔD of such films
-    "nucleation_density": hp.Wandering(dist.LogNormal(math.log(1 / 240e-9**2), 0.8), correlation_time=300.0),
+    "nucleation_density": hp.Wandering(dist.LogNormal(math.log(1 / 240e-9**2), 0.8), correlation_time=3000.0),
     "nucleation_regularity": 6.0,  # a growing island keeps others away: distances vary by 0.19 of their mean
     "nucleus_radius": 9e-9,  # as small as the grid resolves
     "nucleus_radius_spread": 0.1,
     # Δf follows Sauerbrey's law for the first 2 to 3 s of plating at 1 mA/cm², then falls twice as fast
-    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(25.0), 0.3), correlation_time=300.0),
+    "wetting_charge": hp.Wandering(dist.LogNormal(math.log(25.0), 0.3), correlation_time=3000.0),
     # stripping at the plating current runs out of islands after 44 to 47 of 60 s; the rest goes into side products
     "current_efficiency": hp.Wandering(dist.Normal(0.79, 0.04), correlation_time=60.0),
     "noise_amplitude": 37.0,

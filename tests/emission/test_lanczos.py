@@ -4,7 +4,7 @@ import pytest
 import torch
 from surfaces import polygon, random_surface
 
-from hmm_plating.emission import felt_fraction, kanazawa_gordon, lanczos, solve
+from hmm_plating.emission import felt_fraction, kanazawa_gordon, lanczos, solve, torch_solver
 from hmm_plating.emission.half_space import reflection
 from hmm_plating.emission.lanczos import correct_load
 from hmm_plating.emission.lattice import D2Q9, relaxation
@@ -70,10 +70,16 @@ def test_recurrence_that_breaks_down_goes_on_from_its_field(monkeypatch, keep_gr
     fraction = torch.stack([random_surface(5, 8, seed) for seed in range(2)])
     options = {"backend": "torch", "keep_field": False, "keep_gradient": keep_gradient, "tolerance": 1e-10}
     whole = solve(fraction, 6e-9, (3, 7), WATER, QUARTZ, **options)
+    going = []
     monkeypatch.setattr(lanczos, "LOST", 0.0)
+    monkeypatch.setattr(
+        torch_solver, "correct_load", lambda *arguments: going.append(len(arguments[1])) or correct_load(*arguments)
+    )
     parts = solve(fraction, 6e-9, (3, 7), WATER, QUARTZ, **options)
     torch.testing.assert_close(parts.load, whole.load, rtol=1e-7, atol=0)
+    assert going[1] == parts.applications.numel()  # every pair is started again
     assert (parts.applications != whole.applications).all()
+    assert (parts.applications < 2 * whole.applications).all()
     if keep_gradient:
         error = (parts.gradient - whole.gradient).abs().max()  # that of the fields, √1e-10 and more
         assert error < 1e-3 * whole.gradient.abs().max()

@@ -59,7 +59,7 @@ INSTRUMENT = hp.InstrumentResponse(
         # one box stands for the many that the crystal feels: what its surface changes by is right within some percent;
         # a surface that has grown or dissolved by 1000 Hz is another one
         hp.LinearTerm(
-            "box", "frequency", 0.08, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=1e3
+            "box", "frequency", 0.06, 20.0, lambda s, d: s.frequency, 0.0, 0.5, 1.0, 0.01, accumulated=True, memory=1e3
         ),
         # more mass than the islands and the liquid between them: about 0.8 Hz per C/m² on two recordings' platings
         hp.LinearTerm("charge", "frequency", 0.4, 4e5, lambda surface, drive: drive.charge_density, mean=0.8),
@@ -71,7 +71,7 @@ INSTRUMENT = hp.InstrumentResponse(
         hp.LinearTerm("potential", "frequency", 30.0, 1e5, lambda surface, drive: drive.potential),
         hp.LinearTerm("baseline", "frequency", 30.0, 2000.0, lambda surface, drive: 1.0),
         hp.LinearTerm(
-            "sensitivity", "dissipation", 0.5, 1e4, lambda surface, drive: surface.dissipation, 1.0, independent=1e-2
+            "sensitivity", "dissipation", 0.5, 1e4, lambda surface, drive: surface.dissipation, 1.0, independent=1e-3
         ),
         # how islands damp depends on the gaps between them, which differ from box to box: each overtone errs by itself
         hp.LinearTerm("box", "dissipation", 0.08, 60.0, lambda s, d: s.dissipation, 0.0, 0.0, 0.5, independent=1.0),

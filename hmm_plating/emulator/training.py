@@ -27,12 +27,12 @@ from hmm_plating.emulator.trajectories import (
     draw_trajectories,
     simulate_trajectories,
 )
-from hmm_plating.emulator.variational_loss import incremental_potential
+from hmm_plating.emulator.variational_loss import minimising_surface
 from hmm_plating.errors import ConvergenceError, InputError, require_integer
 from hmm_plating.executor import Executor, as_executor
 from hmm_plating.inference.fingerprint import fingerprint
 from hmm_plating.inference.state_file import save_state, saved_state
-from hmm_plating.transition.coefficients import Coefficients, each_tensor
+from hmm_plating.transition.coefficients import each_tensor
 
 AHEAD = 64  # batches that other processes simulate while the network learns
 COARSE_WEIGHT = 0.1  # of the loss of each coarser scale relative to that of the finest
@@ -84,7 +84,7 @@ class Round(NamedTuple):
     """What the log has of a round: means over its frames, NaN of a loss that has no weight."""
 
     data: float  # mean square error of ξ per cell of interface, and of coarser scales
-    variational: float  # see `incremental_potential`, above that of an even displacement
+    variational: float  # the same, from the surface that minimises the incremental potential
     horizon: int
 
 
@@ -136,19 +136,19 @@ def train(
     saved = saved_state(checkpoint, identity, resume)
     if saved is not None:
         take_up(saved, network, optimiser)
-        log = [Round(data, potential, int(horizon)) for data, potential, horizon in saved["log"].tolist()]
+        log = [Round(data, variational, int(horizon)) for data, variational, horizon in saved["log"].tolist()]
     simulated = _simulated(source, settings, len(log), as_executor(executor))
     last = time.monotonic()
     for round_ in range(len(log), settings.rounds):
         for group in optimiser.param_groups:
             group["lr"] = _learning_rate(settings, round_)
-        horizon, data, potential = horizon_of(settings, round_), math.nan, math.nan
+        horizon, data, variational = horizon_of(settings, round_), math.nan, math.nan
         if settings.data:
             data = _learn(network, optimiser, next(simulated).to(device), settings, horizon)
         if settings.variational:
             drawn = draw_trajectories(source, settings.particles, _seed(~settings.seed, round_))
-            potential = _learn(network, optimiser, drawn.to(device), settings, None)
-        log.append(Round(data, potential, horizon))
+            variational = _learn(network, optimiser, drawn.to(device), settings, None)
+        log.append(Round(data, variational, horizon))
         if progress is not None:
             progress(round_ + 1, settings.rounds, log[-1])
         done = round_ + 1 == settings.rounds
@@ -200,9 +200,11 @@ def _learn(
             metal, noise = trajectories.metal[frame + 1].to(distance.dtype), trajectories.noise[frame]
             moved = move((network,), distance, metal, noise, trajectories.duration, c)
             if horizon is not None:
-                losses.append(data_loss(moved, trajectories.distance[frame + 1], c.width))
+                goal = trajectories.distance[frame + 1]
             else:
-                losses.append(potential_gained(moved, distance, noise, trajectories.duration, c))
+                predicted = moved.distance.detach()
+                goal = minimising_surface(distance, predicted, noise, moved.lengths, metal, c.width)
+            losses.append(data_loss(moved, goal, c.width))
             distance = redistanced(moved.distance, c.dimensions)
         loss = torch.stack(losses)
         if not bool(torch.isfinite(loss).all()):
@@ -237,15 +239,6 @@ def data_loss(moved: Move, true_distance: Tensor, width: float) -> Tensor:
         difference = (torch.sigmoid(steepness * coarse) - true)[:, None]
         loss = loss + COARSE_WEIGHT * error(pool(difference, 2**scale)[:, 0], 2 ** (scale * len(axes)))
     return loss
-
-
-def potential_gained(moved: Move, before: Tensor, noise: Tensor, duration: float, c: Coefficients) -> Tensor:
-    """Mean of `incremental_potential` above that of an even displacement from `before`."""
-    displacement = moved.lengths.displacement
-    even = before + displacement.reshape(-1, *[1] * (before.ndim - 1))
-    arguments = (displacement, noise, duration, c)
-    excess = incremental_potential(before, moved.distance, *arguments) - incremental_potential(before, even, *arguments)
-    return excess.mean()
 
 
 def _learning_rate(settings: Settings, round_: int) -> float:

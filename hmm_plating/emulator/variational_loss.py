@@ -1,85 +1,130 @@
-"""A loss without trajectories: what a step minimises.
+"""A loss without trajectories: how far a prediction is from the surface that a step minimises.
 
-A surface that deposits metal by Butler–Volmer kinetics moves, in a short time Δt, so as to minimise
+Butler–Volmer kinetics displace the diffuse interface by D + σν, by what the charge asks for and by noise, to ξ_d. From
+there curvature and the repair of the profile go downhill: the step ends at the ξ' that minimises the incremental
+potential
 
-    Λ A(ξ') + ∫ Δt Φ(u/Δt − ν) dA,     Φ'(v) = p,  v = v0 (c̃ e^{p/2} − e^{−p/2})
+    P(ξ') = ½ ‖ξ' − ξ_d‖² + R G(ξ') − ∫ (R − m) w κ ξ',     G = ∫ ½|∇ξ|² + W(ξ),
 
-over surfaces with the metal that the charge gives: A is the area, Λ the capillary length, u the normal displacement and
-ν the velocity noise. It is the minimising movement (De Giorgi; Ambrosio, Gigli and Savaré, Gradient Flows, 2nd ed.,
-ch. 2) whose metric is the kinetics' own. As ∫u dA is given, Φ may be taken above its tangent at the even velocity, so
-that no metal is gained or lost by measuring u on one surface. Losses of this kind: E and Yu, Deep Ritz, Commun. Math.
-Stat. 6 (2018) 1. Concentration is frozen within the step.
+at the amount of metal of the charge. It is a minimising movement (De Giorgi; Ambrosio, Gigli and Savaré, Gradient
+Flows, 2nd ed., ch. 2) of the free energy: G holds the profile together at the rate R = b Δt of `transition.reference`,
+the last term takes away the curvature motion that comes with it, and leaves that of surface energy, m of
+`features.step_lengths`. Concentration, potential and κ of the last term are frozen. Energies are taken at the end of
+the step by two thirds and after an even displacement by one, between the trapezoidal rule and implicit Euler: what
+decays by half, or by all, in a step is then right to some percent. Losses of this kind: E and Yu, Deep Ritz, Commun.
+Math. Stat. 6 (2018) 1.
+
+The loss is the distance from that surface and not P itself, whose slopes are steepest for ripples across the interface,
+which matter least. Newton's method finds the surface, from the prediction on.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from hmm_plating.errors import InputError
-from hmm_plating.transition.coefficients import Coefficients
+from hmm_plating.emulator.conservation import conserving_shift
+from hmm_plating.emulator.features import Lengths
+from hmm_plating.transition.kernels.geometry import ACTIVE
+from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION
+from hmm_plating.transition.reference import curvature_cancelling, front_curvature, laplacian, profile_force
 
-_SHORT = 0.3  # cells, up to which the slope half-way is that of the way, to 0.4 %
+AT_END = 2 / 3  # of repair and curvature motion, the rest is that after an even displacement
+_CONJUGATE_GRADIENTS = 8  # per Newton step
+_FAINTEST = 1e-6  # of ξ and 1 − ξ, beyond which no distance is read off
 
 
-def incremental_potential(
-    before: Tensor, after: Tensor, displacement: Tensor, noise: Tensor, duration: float, c: Coefficients
+@torch.no_grad()
+def minimising_surface(
+    before: Tensor,
+    prediction: Tensor,
+    noise: Tensor,
+    lengths: Lengths,
+    metal: Tensor,
+    width: float,
+    newton_steps: int = 3,
 ) -> Tensor:
-    """What the step should minimise, per cell of interface (particle,) [cells²].
-
-    Its excess over the minimum is half the mean square error of the displacement, where errors are long waves.
+    """Signed distance of the surface that minimises the incremental potential, as the argument `prediction` [cells].
 
     Args:
-        before, after: signed distance at the ends of the step (particle, [z,] y, x) [cells].
-        displacement: D of an even front to the same metal (particle,) [cells].
-        noise: standard normal, of the shape of the distances.
-        duration: [s].
-        c: coefficients of the step, of isotropic surface energy and transfer coefficient ½.
-
-    Raises:
-        InputError: other kinetics.
+        before: signed distance at the start of the step (particle, [z,] y, x) [cells].
+        prediction: of that at its end, where Newton's method starts.
+        noise: standard normal, of that shape.
+        lengths: of the step.
+        metal: Σξ after the step (particle,).
+        width: ℓ [cells].
+        newton_steps: three from a trained network's prediction, eight from an even displacement.
     """
-    if bool((c.transfer_coefficient != 0.5).any()) or bool((c.anisotropy_strength > 0).any()):
-        raise InputError("the variational loss is for a transfer coefficient of ½ and an isotropic surface energy")
-    axes, per_cell = tuple(range(1, before.ndim)), (-1, *[1] * (before.ndim - 1))
-    steepness, even = 4 / c.width, displacement.detach().reshape(per_cell)
-    start = torch.sigmoid(steepness * before)
-    inside = torch.sigmoid(steepness * (before + 0.5 * even))
-    way = torch.where(even.abs() < _SHORT, torch.ones_like(even), even)
-    weight = torch.where(  # mean slope on an even front's way
-        even.abs() < _SHORT,
-        steepness * inside * (1 - inside),
-        (torch.sigmoid(steepness * (before + even)) - start) / way,
+    dimensions = before.ndim - 1
+
+    def per_cell(value: Tensor) -> Tensor:
+        return value.to(before).reshape(-1, *[1] * dimensions)
+
+    def order_parameter(distance: Tensor) -> Tensor:
+        return torch.sigmoid(4 / width * distance)
+
+    even, pushed, smoothing = (
+        per_cell(lengths.displacement),
+        per_cell(lengths.noise) * noise,
+        per_cell(lengths.smoothing),
     )
-    exchange = (c.exchange_velocity * c.supply.sqrt()).reshape(per_cell)
-    mean = even / duration
-    # across an interface that keeps its profile noise counts by the square of the slope
-    agitation = 1.5 * c.width * weight * c.noise_velocity.reshape(per_cell) * noise
-    velocity = (after - before) / duration - agitation
-    above = dissipation(velocity, exchange) - dissipation(mean, exchange)
-    above = above - 2 * torch.asinh(mean / (2 * exchange)) * (velocity - mean)
-    potential = c.capillary_length * interface_area(after, c.width) + duration * (weight * above).sum(axes)
-    stiffness = 2 / torch.sqrt(mean**2 + 4 * exchange**2)  # Φ''
-    return potential * duration / (weight.sum(axes).clamp(min=1) * stiffness.flatten())
+    steady = order_parameter(before)
+    loudest = torch.where(steady * (1 - steady) > ACTIVE, pushed.abs(), 0.0).flatten(1).amax(1)
+    repair = PROFILE_RELAXATION * width * (even.abs() + per_cell(loudest)) + smoothing
+    start = order_parameter(before + even + pushed) + (1 - AT_END) * downhill(before + even, repair, smoothing, width)
+    after = prediction
+    for _ in range(newton_steps):
+        xi = order_parameter(after)
+        residual = xi - start - AT_END * downhill(after, repair, smoothing, width)
+        found = (xi - newton_step(residual, xi, AT_END * repair, width)).clamp(_FAINTEST, 1 - _FAINTEST)
+        near = torch.maximum(xi * (1 - xi), found * (1 - found)) > 10 * _FAINTEST
+        after = torch.where(near, 0.25 * width * torch.logit(found), after)
+        after = after + per_cell(conserving_shift(after, metal, width))
+    return after
 
 
-def dissipation(velocity: Tensor, exchange: Tensor) -> Tensor:
-    """Φ with Φ'(v) = 2 asinh(v/2v0), 0 at rest: the force that a symmetric Butler–Volmer law needs for a velocity.
+def downhill(distance: Tensor, repair: Tensor, smoothing: Tensor, width: float) -> Tensor:
+    """R (∇²ξ − f(ξ) + wκ) − m w κ: the change of ξ by repair of the profile and by surface energy.
 
-    ln c̃ of the force is even over the surface, as the multiplier of the charge is, and left out with it.
+    Args:
+        distance: signed (particle, [z,] y, x) [cells].
+        repair: R, to multiply it [cells²].
+        smoothing: m, likewise.
+        width: ℓ [cells].
     """
-    return 2 * velocity * torch.asinh(velocity / (2 * exchange)) - 2 * (
-        torch.sqrt(velocity**2 + 4 * exchange**2) - 2 * exchange
-    )
+    dimensions, xi = distance.ndim - 1, torch.sigmoid(4 / width * distance)
+    active = xi * (1 - xi) > ACTIVE
+    weight = torch.where(active, 4 / width * xi * (1 - xi), 0.0)
+    curvature = torch.where(active, front_curvature(distance, width, dimensions), 0.0)
+    force = profile_force(xi, width, dimensions) + curvature_cancelling(xi, weight, curvature, width)
+    return repair * force - smoothing * weight * curvature
 
 
-def interface_area(distance: Tensor, width: float) -> Tensor:
-    """Free energy over γ (particle,) [cells, cells²]: the interface's length or area where its profile is the tanh.
+def newton_step(residual: Tensor, order_parameter: Tensor, repair: Tensor, width: float) -> Tensor:
+    """δ of (1 + R (W'' − ∇²)) δ = residual by conjugate gradients, κ frozen."""
+    dimensions = residual.ndim - 1
+    axes = tuple(range(1, residual.ndim))
+    stiffness = well_curvature(order_parameter, width)
 
-    ∫ ¾ℓ|∇ξ|² + (12/ℓ) ξ²(1 − ξ)², differences between neighbours, mirrored at bottom and top.
-    """
-    axes = tuple(range(1, distance.ndim))
-    xi = torch.sigmoid(4 / width * distance)
-    well = (12 / width * (xi * (1 - xi)) ** 2).sum(axes)
-    steps = [xi.diff(dim=-2), *(xi.roll(-1, axis) - xi for axis in axes if axis != xi.ndim - 2)]
-    return well + 0.75 * width * sum(step.square().sum(axes) for step in steps)
+    def product(one: Tensor, other: Tensor) -> Tensor:
+        return (one * other).sum(axes, keepdim=True)
+
+    step, left = torch.zeros_like(residual), residual
+    direction, size = left, product(left, left)
+    for _ in range(_CONJUGATE_GRADIENTS):
+        image = direction + repair * (stiffness * direction - laplacian(direction, dimensions))
+        along = size / product(direction, image).clamp(min=1e-30)
+        step, left = step + along * direction, left - along * image
+        before, size = size, product(left, left)
+        direction = left + size / before.clamp(min=1e-30) * direction
+    return step
+
+
+def well_curvature(order_parameter: Tensor, width: float) -> Tensor:
+    """W''(ξ) of the double well in `profile_force` [cells⁻²]."""
+    t2 = math.tanh(2 / width) ** 2
+    square = (2 * order_parameter - 1) ** 2
+    slack = 1 - t2 * square
+    return -2 * t2 * ((1 - 3 * square) * slack + 2 * t2 * square * (1 - square)) / slack**2

@@ -106,30 +106,17 @@ def curvature_cancelling(order_parameter: Tensor, weight: Tensor, curvature: Ten
     return weight * curvature * (1 + 8 / (3 * width**2) * (1 - 6 * order_parameter * (1 - order_parameter)))
 
 
-class Geometry(NamedTuple):
-    """Of the interface, per cell and in cells; zero off the interface. Fields as the order parameter."""
-
-    weight: Tensor  # w = |∇ξ|
-    curvature: Tensor  # positive where metal is convex, within ±2/ℓ per lateral direction
-    weighted_curvature: Tensor  # what drives the surface, (γ + γ'')/γ κ in a section
-    stiffness: Tensor  # (γ + γ'')/γ, at least 0; in a volume the larger of both
-    live: Tensor  # rows near the interface, in which alone ξ moves
-
-
-def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
-    """Weight, curvatures and capillary stiffness of the diffuse interface.
+def front_curvature(distance: Tensor, width: float, dimensions: int) -> Tensor:
+    """κ = −∇·n of a signed distance in cells, positive where metal is convex, within ±2/ℓ per lateral direction.
 
     In three dimensions κ gets the mixed fourth differences by which the nineteen-point Laplacian differs from the
     seven-point one. Without them `curvature_cancelling` would take away more of a short diagonal wave's curvature
     motion than the Laplacian makes, and at a strong drive the wave would grow.
     """
-    xi, width, axes = order_parameter, c.width, range(-c.dimensions, 0)
-    active = xi * (1 - xi) > ACTIVE
-    clipped = xi.clamp(CLIP, 1 - CLIP)
-    distance = 0.25 * width * torch.log(clipped / (1 - clipped))
-    padded = _pad(distance, c.dimensions)
-    divergence = torch.zeros_like(xi)
-    if c.dimensions == 3:
+    axes = range(-dimensions, 0)
+    padded = _pad(distance, dimensions)
+    divergence = torch.zeros_like(distance)
+    if dimensions == 3:
         divergence = laplacian(distance, 3) - sum(
             _inner(padded, *(a for a in axes if a != axis)).diff(n=2, dim=axis) for axis in axes
         )
@@ -145,12 +132,33 @@ def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
             square = square + (0.25 * (near + far)) ** 2
         near, far = _pair(along / torch.sqrt(square + FLAT_SLOPE**2), axis)
         divergence = divergence + (far - near)
+    limit = 2 * (dimensions - 1) / width
+    return -divergence.clamp(-limit, limit)
+
+
+class Geometry(NamedTuple):
+    """Of the interface, per cell and in cells; zero off the interface. Fields as the order parameter."""
+
+    weight: Tensor  # w = |∇ξ|
+    curvature: Tensor  # positive where metal is convex, within ±2/ℓ per lateral direction
+    weighted_curvature: Tensor  # what drives the surface, (γ + γ'')/γ κ in a section
+    stiffness: Tensor  # (γ + γ'')/γ, at least 0; in a volume the larger of both
+    live: Tensor  # rows near the interface, in which alone ξ moves
+
+
+def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
+    """Weight, curvatures and capillary stiffness of the diffuse interface."""
+    xi, width = order_parameter, c.width
+    active = xi * (1 - xi) > ACTIVE
+    clipped = xi.clamp(CLIP, 1 - CLIP)
+    distance = 0.25 * width * torch.log(clipped / (1 - clipped))
     limit = 2 * (c.dimensions - 1) / width
     zero = torch.zeros((), dtype=xi.dtype, device=xi.device)
-    curvature = torch.where(active, (-divergence).clamp(-limit, limit), zero)
+    curvature = torch.where(active, front_curvature(distance, width, c.dimensions), zero)
     weight = torch.where(active, 4 / width * xi * (1 - xi), zero)
     weighted, stiffness = (
-        torch.where(active, value, zero) for value in weighted_curvature(padded, curvature, limit, c)
+        torch.where(active, value, zero)
+        for value in weighted_curvature(_pad(distance, c.dimensions), curvature, limit, c)
     )
     return Geometry(weight, curvature, weighted, stiffness, _live(active, c.dimensions))
 

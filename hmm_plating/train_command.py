@@ -40,6 +40,9 @@ class Trained(NamedTuple):
     log: Sequence[Mapping[str, float]]  # one row per round
 
 
+LOSSES = {"data": (1.0, 0.0), "variational": (0.0, 1.0), "both": (1.0, 1.0)}  # weights: data, variational
+
+
 class Trainable(NamedTuple):
     """Something that can be trained: how it is called, and how it is done."""
 
@@ -49,14 +52,15 @@ class Trainable(NamedTuple):
 
 
 def _train_transition(model: PlatingModel, options: argparse.Namespace, folder: Path, told: Told) -> Trained:
-    settings = Settings(options.rounds, seed=options.seed, learning_rate=4e-3)
+    data, variational = LOSSES[options.loss]
+    settings = Settings(options.rounds, seed=options.seed, learning_rate=4e-3, data=data, variational=variational)
     emulated, log = train_transition(
         model,
         settings,
         folder,
         executor=_executor(options),
         device=options.device,
-        progress=lambda done, total, last: told(done, total, last.data),
+        progress=lambda done, total, last: told(done, total, last.data if data else last.variational),
     )
     rows = [{"network": 1 + index // options.rounds, **row._asdict()} for index, row in enumerate(log)]
     return Trained(emulated.weights(), emulated.card, rows)
@@ -104,6 +108,13 @@ def add_train(commands: Any) -> None:
             help="that simulate what the network learns from; the weights are the same for any number (1)",
         )
         if name == "transition":
+            kind.add_argument(
+                "--loss",
+                choices=tuple(LOSSES),
+                default="data",
+                help="distance from simulated surfaces, from those that minimise a step's incremental potential, for "
+                "which none are simulated, or both (data)",
+            )
             kind.add_argument("--device", type=_device, default="cpu", metavar="D", help="cpu, or cuda for a GPU (cpu)")
         kind.add_argument("--log", metavar="LOG.csv", help="losses of every round (CSV)")
         kind.add_argument("--resume", action="store_true", help="continue a training that was cut off")

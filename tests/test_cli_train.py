@@ -35,6 +35,20 @@ def test_weights_that_stand_in_for_the_step(run: Callable[..., Outcome], tmp_pat
 
 
 @pytest.mark.slow
+def test_weights_that_need_no_simulated_surface(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    weights, log = tmp_path / "w.safetensors", tmp_path / "log.csv"
+    words = ["train", "transition", "--model", MODEL, "--rounds", "1", "--loss", "variational", "--log", str(log)]
+    outcome = run(*words, "--output", str(weights))
+    assert outcome.code == 0, outcome.error
+    card = EmulatedStep.load(weights).card
+    assert "surfaces that minimise the incremental potential with weight 1; horizon" in card.trained_on
+    assert "simulated" not in card.trained_on
+    data, variational = log.read_text().splitlines()[1].split(",")[1:3]
+    assert data == "nan"
+    assert 0 < float(variational) < 1
+
+
+@pytest.mark.slow
 def test_weights_that_stand_in_for_the_solver(run: Callable[..., Outcome], tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     words = ["train", "emission", "--model", MODEL, "--rounds", "1", "--seed", "3", "--output", str(weights)]
@@ -58,6 +72,7 @@ def test_weights_that_stand_in_for_the_solver(run: Callable[..., Outcome], tmp_p
         (["transition", "--output", "w.safetensors", "--log", "log.txt"], "name the file with .csv"),
         (["speech", "--output", "w.safetensors"], "invalid choice: 'speech'"),
         (["transition", "--output", "w.safetensors", "--rounds", "0"], "at least 1"),
+        (["transition", "--output", "w.safetensors", "--loss", "energy"], "invalid choice: 'energy'"),
         (["transition", "--output", "w.safetensors", "--processes", "0"], "at least 1"),
         (["transition", "--output", "w.safetensors", "--device", "abacus"], "must be a device of torch"),
     ],

@@ -159,8 +159,8 @@ def train_transition(
         trained_on=(
             f"each of {networks} networks: {settings.rounds} batches of {settings.particles} trajectories of "
             f"{source.frames} frames, plating then stripping {source.metal.name}, in boxes of "
-            f"{' × '.join(map(str, source.grid.shape))} cells by the simulated step; horizon {settings.horizon}, "
-            f"weights of the losses {settings.data:g} and {settings.variational:g}, seed {settings.seed}"
+            f"{' × '.join(map(str, source.grid.shape))} cells; {_goals(settings)}; horizon {settings.horizon}, "
+            f"seed {settings.seed}"
         ),
         spacing=source.grid.spacing,
         ranges=card_ranges(source),
@@ -169,6 +169,15 @@ def train_transition(
     )
     known = simulate_trajectories(source, KNOWN_PARTICLES, _TEST_SEED - 1 - settings.seed)
     return EmulatedStep(tuple(trained), card, calibrated_trust(trained, known, test)), log
+
+
+def _goals(settings: Settings) -> str:
+    """What the networks were drawn towards, in words."""
+    goals = {
+        "surfaces of the simulated step": settings.data,
+        "surfaces that minimise the incremental potential": settings.variational,
+    }
+    return ", ".join(f"{goal} with weight {weight:g}" for goal, weight in goals.items() if weight)
 
 
 def _of_all(

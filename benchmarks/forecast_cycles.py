@@ -21,6 +21,7 @@ from recording_options import add_recording, recording_and_model
 from hmm_plating import PlatingModel, filter_recording, forecast_recording
 from hmm_plating.forecast_recording import final_states
 from hmm_plating.report.cycles import Cycle, plating_cycles
+from hmm_plating.report.result import credible_interval
 from hmm_plating.report.table import Table
 
 CHANNELS = ("frequency_shift", "dissipation_shift")
@@ -46,8 +47,8 @@ def predicted_cycle(
 
 def held(draws: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Which values lie in the 90 % interval of the draws (draw, …)."""
-    low, high = np.nanquantile(draws, (0.05, 0.95), axis=0)
-    return (values >= low) & (values <= high)
+    interval = credible_interval(draws)
+    return (values >= interval.lower) & (values <= interval.upper)
 
 
 def main() -> None:

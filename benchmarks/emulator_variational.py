@@ -30,13 +30,14 @@ from hmm_plating.emulator.trajectories import simulate_trajectories
 from hmm_plating.model_file import load_model_file
 from hmm_plating.transition.coefficients import coefficients
 
-PARTICLES, HORIZON, WEIGHT = 6, 28, 1.0
+PARTICLES, HORIZON = 6, 28
 TRAININGS = {
     "none (first guess)": None,
     "120 trajectories": {"pool": 20},
     "12 trajectories": {"pool": 2},
-    "12 trajectories and variational": {"pool": 2, "variational": WEIGHT},
-    "variational alone": {"data": 0.0, "variational": WEIGHT},
+    # the twelve are seen again and again: with the weight of new ones they are learned by heart
+    "12 trajectories and variational": {"pool": 2, "data": 0.1, "variational": 1.0},
+    "variational alone": {"data": 0.0, "variational": 1.0},
 }
 WAVELENGTH, AMPLITUDE, FRAMES = 32, 1.0, 10  # cells, cells, number
 

@@ -17,9 +17,6 @@ from hmm_plating.transition import Interface, Parameters, initial_state, step
 from hmm_plating.transition.coefficients import Coefficients, coefficients
 from hmm_plating.transition.reference import profile_force
 
-RIDGE = (
-    (6 - ((torch.arange(16) - 8) ** 2 + (torch.arange(24)[:, None] + 0.5) ** 2).sqrt()).expand(1, 12, 24, 16).double()
-)
 WATER = Electrolyte(997.05, 0.890e-3)
 PARAMETERS = Parameters.from_materials(Metal.zinc(), WATER, Interface(16e-9, 4e-9))
 

@@ -65,6 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "hmm-plating", ""
     timeout = 10  # s, for a client that opens a connection and says nothing
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the page was closed meanwhile
+            super().handle()
+
     def do_GET(self) -> None:
         if not self._host_allowed():
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "this page answers to 127.0.0.1 and localhost only")
@@ -92,12 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
             return False
 
     def _answer(self, content: bytes, kind: str) -> None:
-        with suppress(ConnectionError):  # the page was closed meanwhile
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hmm_plating.emulator.features import tanh_profile
+
 _ITERATIONS = 60
 _SETTLED = 1e-1  # cells, over the square root of the resolution
 
@@ -24,7 +26,7 @@ def conserving_shift(distance: Tensor, metal: Tensor, width: float) -> Tensor:
     steepness = 4 / width
 
     def shifted(shift: Tensor) -> Tensor:
-        return torch.sigmoid(steepness * (distance + shift.reshape(-1, *[1] * len(axes))))
+        return tanh_profile(distance + shift.reshape(-1, *[1] * len(axes)), width)
 
     with torch.no_grad():
         resolution = torch.finfo(distance.dtype).eps

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emulator.conservation import conserving_shift
-from hmm_plating.emulator.features import Lengths, features, mean_along_normal, mean_curvature, step_lengths
+from hmm_plating.emulator.features import (
+    Lengths,
+    features,
+    mean_along_normal,
+    mean_curvature,
+    step_lengths,
+    tanh_profile,
+)
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
 from hmm_plating.transition.coefficients import Coefficients
 
@@ -89,7 +96,7 @@ def _spread(predicted: Tensor, after: Tensor, scale: Tensor, width: float) -> Te
 
 def interface_weight(distance: Tensor, width: float) -> Tensor:
     """ξ(1 − ξ) over its sum (particle, [z,] y, x): a mean over the surface by it is one by area."""
-    xi = torch.sigmoid(4 / width * distance)
+    xi = tanh_profile(distance, width)
     weight = xi * (1 - xi)
     return weight / weight.flatten(1).sum(1).clamp(min=1e-6).reshape(-1, *[1] * (distance.ndim - 1))
 

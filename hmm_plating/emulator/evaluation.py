@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hmm_plating import morphology
 from hmm_plating.emulator.displacement import move
-from hmm_plating.emulator.features import redistanced
+from hmm_plating.emulator.features import redistanced, tanh_profile
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
 from hmm_plating.emulator.trajectories import Trajectories
 
@@ -36,7 +36,7 @@ def roll_out(networks: Sequence[MultiscaleNetwork], trajectories: Trajectories, 
 
 def field(distance: Tensor, width: float) -> Tensor:
     """ξ of a signed distance [cells], ℓ = `width` cells."""
-    return torch.sigmoid(4 / width * distance.double())
+    return tanh_profile(distance.double(), width)
 
 
 def errors(predicted: Tensor, trajectories: Trajectories, spacing: float) -> dict[str, Tensor]:

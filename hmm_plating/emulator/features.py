@@ -63,6 +63,11 @@ def step_lengths(displacement: Tensor, duration: float, c: Coefficients) -> Leng
     return Lengths(displacement, smoothing.to(displacement), c.noise_velocity.to(displacement) * duration)
 
 
+def tanh_profile(distance: Tensor, width: float) -> Tensor:
+    """ξ = ½[1 + tanh(2d/ℓ)] of a signed distance d, ℓ = `width`, both in cells."""
+    return torch.sigmoid(4 / width * distance)
+
+
 def signed_distance(order_parameter: Tensor, width: float, dimensions: int) -> Tensor:
     """Depth in the metal, negative in liquid [cells], from the level ξ = ½ (particle, [z,] y, x).
 
@@ -136,7 +141,7 @@ def mean_along_normal(noise: Tensor, distance: Tensor, displacement: Tensor, wid
     slopes = [0.5 * (after - before) for after, before in (_beside(near, axis) for axis in axes)]
     square = sum((slope.square() for slope in slopes), torch.full_like(near, 1e-3))
     parts = [0.25 * slope.square() / square for slope in slopes]
-    inside = torch.sigmoid(4 / width * (distance + 0.5 * displacement.reshape(-1, *[1] * dimensions)))
+    inside = tanh_profile(distance + 0.5 * displacement.reshape(-1, *[1] * dimensions), width)
     weight = inside * (1 - inside)
     total, weights = weight * noise, weight
     for _ in range(_NORMAL_SWEEPS):

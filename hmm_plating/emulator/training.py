@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hmm_plating.emulator.displacement import Move, move
-from hmm_plating.emulator.features import redistanced
+from hmm_plating.emulator.features import redistanced, tanh_profile
 from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
 from hmm_plating.emulator.network_state import entries_of, take_up
 from hmm_plating.emulator.trajectories import (
@@ -225,18 +225,17 @@ def data_loss(moved: Move, true_distance: Tensor, width: float) -> Tensor:
         true_distance: signed (particle, [z,] y, x) [cells].
         width: ℓ [cells].
     """
-    steepness = 4 / width
-    true = torch.sigmoid(steepness * true_distance)
+    true = tanh_profile(true_distance, width)
     axes = tuple(range(1, true.ndim))
     interface = (4 * true * (1 - true)).sum(axes).clamp(min=1)
 
     def error(difference: Tensor, volume: int) -> Tensor:
         return (volume * difference.square().sum(axes) / interface).mean()
 
-    loss = error(torch.sigmoid(steepness * moved.distance) - true, 1)
+    loss = error(tanh_profile(moved.distance, width) - true, 1)
     pool = nn.functional.avg_pool2d if true.ndim == 3 else nn.functional.avg_pool3d
     for scale, coarse in enumerate(moved.coarse, start=1):
-        difference = (torch.sigmoid(steepness * coarse) - true)[:, None]
+        difference = (tanh_profile(coarse, width) - true)[:, None]
         loss = loss + COARSE_WEIGHT * error(pool(difference, 2**scale)[:, 0], 2 ** (scale * len(axes)))
     return loss
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emulator.displacement import LARGEST_DISPLACEMENT, move, solid_fraction
-from hmm_plating.emulator.features import CHANNELS, signed_distance
+from hmm_plating.emulator.features import CHANNELS, signed_distance, tanh_profile
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
 from hmm_plating.emulator.trust import Trust, relief_descriptors
 from hmm_plating.emulator.weights import Ensemble, ModelCard, load_weights, restored
@@ -187,7 +187,7 @@ class EmulatedStep:
             own = each_tensor(c, itemgetter(some))
             distance = signed_distance(field[some], c.width, c.dimensions)
             after = move(self.networks, distance, metal[some], noise[some], duration, own)
-            moved.append(torch.sigmoid(4 / c.width * after.distance))
+            moved.append(tanh_profile(after.distance, c.width))
             described = relief_descriptors(solid_fraction(distance.detach()).float(), c.dimensions)
             moderate = after.lengths.displacement.abs() < LARGEST_DISPLACEMENT
             trusted.append(moderate & self.trust.trusted(described, after.spread.float()))

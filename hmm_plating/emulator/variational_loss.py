@@ -26,10 +26,16 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emulator.conservation import conserving_shift
-from hmm_plating.emulator.features import Lengths
+from hmm_plating.emulator.features import Lengths, tanh_profile
 from hmm_plating.transition.kernels.geometry import ACTIVE
 from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION
-from hmm_plating.transition.reference import curvature_cancelling, front_curvature, laplacian, profile_force
+from hmm_plating.transition.reference import (
+    curvature_cancelling,
+    front_curvature,
+    laplacian,
+    padded_cells,
+    profile_force,
+)
 
 AT_END = 2 / 3  # of repair and curvature motion, the rest is that after an even displacement
 _CONJUGATE_GRADIENTS = 8  # per Newton step
@@ -62,21 +68,19 @@ def minimising_surface(
     def per_cell(value: Tensor) -> Tensor:
         return value.to(before).reshape(-1, *[1] * dimensions)
 
-    def order_parameter(distance: Tensor) -> Tensor:
-        return torch.sigmoid(4 / width * distance)
-
     even, pushed, smoothing = (
         per_cell(lengths.displacement),
         per_cell(lengths.noise) * noise,
         per_cell(lengths.smoothing),
     )
-    steady = order_parameter(before)
+    steady = tanh_profile(before, width)
     loudest = torch.where(steady * (1 - steady) > ACTIVE, pushed.abs(), 0.0).flatten(1).amax(1)
     repair = PROFILE_RELAXATION * width * (even.abs() + per_cell(loudest)) + smoothing
-    start = order_parameter(before + even + pushed) + (1 - AT_END) * downhill(before + even, repair, smoothing, width)
+    falling = downhill(before + even, repair, smoothing, width)
+    start = tanh_profile(before + even + pushed, width) + (1 - AT_END) * falling
     after = prediction
     for _ in range(newton_steps):
-        xi = order_parameter(after)
+        xi = tanh_profile(after, width)
         residual = xi - start - AT_END * downhill(after, repair, smoothing, width)
         found = (xi - newton_step(residual, xi, AT_END * repair, width)).clamp(_FAINTEST, 1 - _FAINTEST)
         near = torch.maximum(xi * (1 - xi), found * (1 - found)) > 10 * _FAINTEST
@@ -94,10 +98,10 @@ def downhill(distance: Tensor, repair: Tensor, smoothing: Tensor, width: float) 
         smoothing: m, likewise.
         width: ℓ [cells].
     """
-    dimensions, xi = distance.ndim - 1, torch.sigmoid(4 / width * distance)
+    dimensions, xi = distance.ndim - 1, tanh_profile(distance, width)
     active = xi * (1 - xi) > ACTIVE
     weight = torch.where(active, 4 / width * xi * (1 - xi), 0.0)
-    curvature = torch.where(active, front_curvature(distance, width, dimensions), 0.0)
+    curvature = torch.where(active, front_curvature(padded_cells(distance, dimensions), width, dimensions), 0.0)
     force = profile_force(xi, width, dimensions) + curvature_cancelling(xi, weight, curvature, width)
     return repair * force - smoothing * weight * curvature
 

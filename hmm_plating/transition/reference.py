@@ -48,7 +48,7 @@ class Progress(NamedTuple):
     inside: Tensor | None  # c̃ and ψ in the box (particle, 2, …), None where they are those at its top
 
 
-def _pad(field: Tensor, dimensions: int) -> Tensor:
+def padded_cells(field: Tensor, dimensions: int) -> Tensor:
     """One cell more on each side: mirrored at bottom and top, periodic laterally."""
     field = torch.cat([field[..., :1, :], field, field[..., -1:, :]], -2)
     for axis in (-1, -3)[: dimensions - 1]:
@@ -73,7 +73,7 @@ def _pair(padded: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 def laplacian(field: Tensor, dimensions: int) -> Tensor:
     """Nine- or nineteen-point Laplacian in cells, isotropic to fourth order; mirrored along y, else periodic."""
     axes = range(-dimensions, 0)
-    padded = _pad(field, dimensions)
+    padded = padded_cells(field, dimensions)
 
     def neighbours(values: Tensor, axis: int) -> Tensor:
         size = values.shape[axis] - 2
@@ -106,15 +106,20 @@ def curvature_cancelling(order_parameter: Tensor, weight: Tensor, curvature: Ten
     return weight * curvature * (1 + 8 / (3 * width**2) * (1 - 6 * order_parameter * (1 - order_parameter)))
 
 
-def front_curvature(distance: Tensor, width: float, dimensions: int) -> Tensor:
-    """κ = −∇·n of a signed distance in cells, positive where metal is convex, within ±2/ℓ per lateral direction.
+def front_curvature(padded: Tensor, width: float, dimensions: int) -> Tensor:
+    """κ = −∇·n in cells, positive where metal is convex, within ±2/ℓ per lateral direction.
 
     In three dimensions κ gets the mixed fourth differences by which the nineteen-point Laplacian differs from the
     seven-point one. Without them `curvature_cancelling` would take away more of a short diagonal wave's curvature
     motion than the Laplacian makes, and at a strong drive the wave would grow.
+
+    Args:
+        padded: signed distance by `padded_cells`.
+        width: ℓ.
+        dimensions: 2 or 3.
     """
     axes = range(-dimensions, 0)
-    padded = _pad(distance, dimensions)
+    distance = _inner(padded, *axes)
     divergence = torch.zeros_like(distance)
     if dimensions == 3:
         divergence = laplacian(distance, 3) - sum(
@@ -151,14 +156,13 @@ def geometry(order_parameter: Tensor, c: Coefficients) -> Geometry:
     xi, width = order_parameter, c.width
     active = xi * (1 - xi) > ACTIVE
     clipped = xi.clamp(CLIP, 1 - CLIP)
-    distance = 0.25 * width * torch.log(clipped / (1 - clipped))
+    padded = padded_cells(0.25 * width * torch.log(clipped / (1 - clipped)), c.dimensions)
     limit = 2 * (c.dimensions - 1) / width
     zero = torch.zeros((), dtype=xi.dtype, device=xi.device)
-    curvature = torch.where(active, front_curvature(distance, width, c.dimensions), zero)
+    curvature = torch.where(active, front_curvature(padded, width, c.dimensions), zero)
     weight = torch.where(active, 4 / width * xi * (1 - xi), zero)
     weighted, stiffness = (
-        torch.where(active, value, zero)
-        for value in weighted_curvature(_pad(distance, c.dimensions), curvature, limit, c)
+        torch.where(active, value, zero) for value in weighted_curvature(padded, curvature, limit, c)
     )
     return Geometry(weight, curvature, weighted, stiffness, _live(active, c.dimensions))
 

@@ -53,7 +53,7 @@ class Trainable(NamedTuple):
 
 def _train_transition(model: PlatingModel, options: argparse.Namespace, folder: Path, told: Told) -> Trained:
     data, variational = LOSSES[options.loss]
-    settings = Settings(options.rounds, seed=options.seed, learning_rate=4e-3, data=data, variational=variational)
+    settings = Settings(options.rounds, seed=options.seed, data=data, variational=variational)
     emulated, log = train_transition(
         model,
         settings,

@@ -27,7 +27,7 @@ from hmm_plating.emulator.trajectories import (
     draw_trajectories,
     simulate_trajectories,
 )
-from hmm_plating.emulator.variational_loss import minimising_surface
+from hmm_plating.emulator.variational_loss import minimising_movements
 from hmm_plating.errors import ConvergenceError, InputError, require_integer
 from hmm_plating.executor import Executor, as_executor
 from hmm_plating.inference.fingerprint import fingerprint
@@ -49,7 +49,8 @@ class Settings:
         horizon: frames that the network goes on by itself, at the end of training: 1 is classic training.
         reach: frames that a gradient reaches back over, and frames of one step of the optimiser.
         data: weight of the loss against simulated trajectories; 0: none are simulated.
-        variational: weight of the loss that needs none, on starts, currents and noise that are only drawn.
+        variational: weight of the loss that needs none: against minimising movements, from starts and with currents
+            and noise that are only drawn.
         pool: batches that are simulated, over and over; None: as many as rounds.
         learning_rate: of Adam, at first; it falls to a fiftieth along a cosine.
         seed: of trajectories; the network is initialised by its builder.
@@ -65,7 +66,7 @@ class Settings:
     data: float = 1.0
     variational: float = 0.0
     pool: int | None = None
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ class Round(NamedTuple):
     """What the log has of a round: means over its frames, NaN of a loss that has no weight."""
 
     data: float  # mean square error of ξ per cell of interface, and of coarser scales
-    variational: float  # the same, from the surface that minimises the incremental potential
+    variational: float  # the same, from surfaces that minimise the incremental potential
     horizon: int
 
 
@@ -144,10 +145,11 @@ def train(
             group["lr"] = _learning_rate(settings, round_)
         horizon, data, variational = horizon_of(settings, round_), math.nan, math.nan
         if settings.data:
-            data = _learn(network, optimiser, next(simulated).to(device), settings, horizon)
+            data = _learn(network, optimiser, next(simulated).to(device), settings.data, settings.reach, horizon)
         if settings.variational:
-            drawn = draw_trajectories(source, settings.particles, _seed(~settings.seed, round_))
-            variational = _learn(network, optimiser, drawn.to(device), settings, None)
+            drawn = draw_trajectories(source, settings.particles, _seed(~settings.seed, round_)).to(device)
+            moved = minimising_movements(network, drawn)
+            variational = _learn(network, optimiser, moved, settings.variational, settings.reach, horizon)
         log.append(Round(data, variational, horizon))
         if progress is not None:
             progress(round_ + 1, settings.rounds, log[-1])
@@ -178,39 +180,32 @@ def _learn(
     network: MultiscaleNetwork,
     optimiser: torch.optim.Optimizer,
     trajectories: Trajectories,
-    settings: Settings,
-    horizon: int | None,
+    weight: float,
+    reach: int,
+    horizon: int,
 ) -> float:
     """One pass through a batch, a step of the optimiser every `reach` frames; returns the mean loss of a frame.
 
-    Against the simulated surfaces, from which the network starts again every `horizon` frames; or, without a horizon,
-    by the variational loss, all the way from the start.
+    The network starts from the batch's own surface every `horizon` frames, else from its own prediction.
     """
     c = each_tensor(trajectories.coefficients, Tensor.float)
     frames, sum_ = len(trajectories.noise), 0.0
     distance = trajectories.distance[0]
-    for first in range(0, frames, settings.reach):
+    for first in range(0, frames, reach):
         losses = []
         distance = distance.detach()
-        for frame in range(first, min(first + settings.reach, frames)):
-            if horizon is not None and frame % horizon == 0:
+        for frame in range(first, min(first + reach, frames)):
+            if frame % horizon == 0:
                 distance = trajectories.distance[frame]
-            if horizon is None:  # each step by itself is to be the least: its start is not to be chosen
-                distance = distance.detach()
             metal, noise = trajectories.metal[frame + 1].to(distance.dtype), trajectories.noise[frame]
             moved = move((network,), distance, metal, noise, trajectories.duration, c)
-            if horizon is not None:
-                goal = trajectories.distance[frame + 1]
-            else:
-                predicted = moved.distance.detach()
-                goal = minimising_surface(distance, predicted, noise, moved.lengths, metal, c.width)
-            losses.append(data_loss(moved, goal, c.width))
+            losses.append(data_loss(moved, trajectories.distance[frame + 1], c.width))
             distance = redistanced(moved.distance, c.dimensions)
         loss = torch.stack(losses)
         if not bool(torch.isfinite(loss).all()):
             raise ConvergenceError("training diverged: the loss is not finite; lower the learning rate")
         optimiser.zero_grad()
-        (loss.mean() * (settings.variational if horizon is None else settings.data)).backward()
+        (loss.mean() * weight).backward()
         nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
         optimiser.step()
         sum_ += float(loss.detach().sum())

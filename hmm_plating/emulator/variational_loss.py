@@ -1,4 +1,4 @@
-"""A loss without trajectories: how far a prediction is from the surface that a step minimises.
+"""A loss without simulated trajectories: how far predictions are from surfaces that minimise what a step does.
 
 Butler–Volmer kinetics displace the diffuse interface by D + σν, by what the charge asks for and by noise, to ξ_d. From
 there curvature and the repair of the profile go downhill: the step ends at the ξ' that minimises the incremental
@@ -15,7 +15,8 @@ decays by half, or by all, in a step is then right to some percent. Losses of th
 Math. Stat. 6 (2018) 1.
 
 The loss is the distance from that surface and not P itself, whose slopes are steepest for ripples across the interface,
-which matter least. Newton's method finds the surface, from the prediction on.
+which matter least. Newton's method finds the surface, from the prediction on. Each minimum is the start of the next
+step: a network that has gone astray is drawn back to the movement, and not to what its own surface would do next.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ import torch
 from torch import Tensor
 
 from hmm_plating.emulator.conservation import conserving_shift
-from hmm_plating.emulator.features import Lengths, tanh_profile
+from hmm_plating.emulator.displacement import move
+from hmm_plating.emulator.features import Lengths, redistanced, tanh_profile
+from hmm_plating.emulator.multiscale_network import MultiscaleNetwork
+from hmm_plating.emulator.trajectories import Trajectories
+from hmm_plating.transition.coefficients import each_tensor
 from hmm_plating.transition.kernels.geometry import ACTIVE
 from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION
 from hmm_plating.transition.reference import (
@@ -40,6 +45,24 @@ from hmm_plating.transition.reference import (
 AT_END = 2 / 3  # of repair and curvature motion, the rest is that after an even displacement
 _CONJUGATE_GRADIENTS = 8  # per Newton step
 _FAINTEST = 1e-6  # of ξ and 1 − ξ, beyond which no distance is read off
+
+
+@torch.no_grad()
+def minimising_movements(network: MultiscaleNetwork, drawn: Trajectories) -> Trajectories:
+    """Trajectories with surfaces each of which minimises the incremental potential of a step from the one before.
+
+    Args:
+        network: from whose prediction of each surface Newton's method starts.
+        drawn: not yet simulated.
+    """
+    c = each_tensor(drawn.coefficients, Tensor.float)
+    surfaces = [drawn.distance[0]]
+    for metal, noise in zip(drawn.metal[1:], drawn.noise, strict=True):
+        before, wanted = surfaces[-1], metal.to(surfaces[-1].dtype)
+        moved = move((network,), before, wanted, noise, drawn.duration, c)
+        after = minimising_surface(before, moved.distance, noise, moved.lengths, wanted, c.width)
+        surfaces.append(redistanced(after, c.dimensions))
+    return drawn._replace(distance=torch.stack(surfaces))
 
 
 @torch.no_grad()

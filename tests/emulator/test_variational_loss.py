@@ -7,12 +7,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_source import small_source
 from torch import Tensor
 
 from hmm_plating import Electrolyte, Metal
 from hmm_plating.emulator.conservation import conserving_shift
-from hmm_plating.emulator.features import signed_distance, step_lengths
-from hmm_plating.emulator.variational_loss import AT_END, minimising_surface, newton_step, well_curvature
+from hmm_plating.emulator.evaluation import errors, roll_out
+from hmm_plating.emulator.features import CHANNELS, signed_distance, step_lengths
+from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
+from hmm_plating.emulator.trajectories import draw_trajectories, simulate_trajectories
+from hmm_plating.emulator.variational_loss import (
+    AT_END,
+    minimising_movements,
+    minimising_surface,
+    newton_step,
+    well_curvature,
+)
 from hmm_plating.transition import Interface, Parameters, initial_state, step
 from hmm_plating.transition.coefficients import Coefficients, coefficients
 from hmm_plating.transition.reference import profile_force
@@ -127,6 +137,23 @@ def test_a_noisy_step_of_the_phase_field_ends_near_it(start: Tensor, bound: floa
     after, even = minimum(first, state.order_parameter.flatten(1).sum(1), noise, duration, p)
     wrong, without = ((torch.sigmoid(d) - torch.sigmoid(last)).square().sum().sqrt() for d in (after, even))
     assert float(wrong) < bound * float(without)
+
+
+def test_movements_follow_the_simulated_trajectories_whatever_the_network() -> None:
+    """Four steps of plating: nearer than the first guess of an untrained network, and the same from another one."""
+    source, found = small_source(8), []
+    simulated, drawn = (draw(source, 8, 5) for draw in (simulate_trajectories, draw_trajectories))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = MultiscaleNetwork(Architecture(2, CHANNELS, scales=2, hidden=8))
+        found.append(minimising_movements(network, drawn).distance.double())
+    wrong, guessed = (
+        errors(distance, simulated, 4e-9)["field"][3].square().mean().sqrt()
+        for distance in (found[0], roll_out([network], simulated))
+    )
+    assert float(wrong) < 0.007
+    assert float(wrong) < 0.5 * float(guessed)
+    torch.testing.assert_close(torch.sigmoid(found[0][:5]), torch.sigmoid(found[1][:5]), rtol=0, atol=1e-3)
 
 
 def test_newtons_method_has_the_wells_own_curvature() -> None:

@@ -199,7 +199,7 @@ def _learn(
                 distance = trajectories.distance[frame]
             metal, noise = trajectories.metal[frame + 1].to(distance.dtype), trajectories.noise[frame]
             moved = move((network,), distance, metal, noise, trajectories.duration, c)
-            losses.append(data_loss(moved, trajectories.distance[frame + 1], c.width))
+            losses.append(trajectory_loss(moved, trajectories.distance[frame + 1], c.width))
             distance = redistanced(moved.distance, c.dimensions)
         loss = torch.stack(losses)
         if not bool(torch.isfinite(loss).all()):
@@ -212,7 +212,7 @@ def _learn(
     return sum_ / frames
 
 
-def data_loss(moved: Move, true_distance: Tensor, width: float) -> Tensor:
+def trajectory_loss(moved: Move, true_distance: Tensor, width: float) -> Tensor:
     """Mean square error of ξ per cell of interface, and of its means over the cells of every coarser scale.
 
     Args:

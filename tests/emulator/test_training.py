@@ -14,7 +14,7 @@ from hmm_plating.emulator.displacement import Move
 from hmm_plating.emulator.evaluation import errors, field, roll_out
 from hmm_plating.emulator.features import CHANNELS
 from hmm_plating.emulator.multiscale_network import Architecture, MultiscaleNetwork
-from hmm_plating.emulator.training import Round, Settings, data_loss, horizon_of, train
+from hmm_plating.emulator.training import Round, Settings, horizon_of, train, trajectory_loss
 from hmm_plating.emulator.trajectories import simulate_trajectories
 from hmm_plating.errors import InputError
 
@@ -109,7 +109,7 @@ def test_the_loss_of_a_displaced_flat_front() -> None:
     """∫(Δξ)² = u² ∫|∇ξ|² = u² 2/(3ℓ), over ∫4ξ(1 − ξ) = ℓ, per column, for u ≪ ℓ."""
     distance = (12.0 - torch.arange(24, dtype=torch.float64)[:, None] - 0.5).expand(1, 24, 8)
     moved = Move(distance + 0.01, None, [], torch.zeros(1))
-    assert float(data_loss(moved, distance, 4.0)) == pytest.approx(1e-4 * 2 / (3 * 16), rel=1e-3)
+    assert float(trajectory_loss(moved, distance, 4.0)) == pytest.approx(1e-4 * 2 / (3 * 16), rel=1e-3)
 
 
 def test_a_roll_out_keeps_the_charge_and_starts_from_the_truth() -> None:

@@ -138,7 +138,7 @@ def print_sizes(emulated: EmulatedStep) -> None:
     source = source_of(MODEL)
     # currents that do not fill the smallest box either: sizes differ in size alone
     source = replace(source, ranges=replace(source.ranges, current_density=(4.0, 8.0), duration=(4.0, 4.0)))
-    for rows, columns, count in ((32, 64, 64), (64, 128, 32), (128, 512, 8)):
+    for rows, columns, count in ((32, 64, 64), (64, 128, 64), (128, 512, 32)):
         grid = replace(GRID, width=columns * GRID.spacing, height=rows * GRID.spacing)
         test = simulate_trajectories(replace(source, grid=grid), count, 4321)
         measured = errors(roll_out(emulated.networks, test), test, grid.spacing)

@@ -83,7 +83,7 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--particles", type=int, default=6)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from hmm_plating.transition.coefficients import Coefficients, anisotropic
 from hmm_plating.transition.reference import Progress
 
 _FIRST_STRIDE = 8  # sub-steps between checkpoints, at first
-_CHECKPOINTS_PER_STRIDE = 4
+_CHECKPOINTS_PER_STRIDE = 8
 _UNLIMITED = 2**62
 
 
@@ -104,28 +104,29 @@ class _Advance(torch.autograd.Function):
         results, by_noise, by_c = _copies(*given), np.zeros_like(noise), np.zeros_like(c)
         solved = [True] * len(noise)
 
-        def run(k: int, start: list[np.ndarray]) -> None:
-            field, progress, box = _own(start, k)
+        def run(k: int) -> None:
             by_field, by_progress, by_box = _own(results, k)
-            solved[k] &= kernels.reverse(
-                field,
-                box,
-                progress,
-                noise[k],
-                c[k],
-                fixed.grid,
-                fixed.on_base[k],
-                fixed.margin,
-                ctx.stride,
-                by_field,
-                by_box,
-                by_progress,
-                by_noise[k],
-                by_c[k],
-            )
+            tape = kernels.blank_tape(ctx.stride, by_field, by_box, fixed.grid.margin)
+            for start in reversed(ctx.checkpoints):
+                field, progress, box = _own(start, k)
+                solved[k] &= kernels.reverse(
+                    field,
+                    box,
+                    progress,
+                    noise[k],
+                    c[k],
+                    fixed.grid,
+                    fixed.on_base[k],
+                    fixed.margin,
+                    tape,
+                    by_field,
+                    by_box,
+                    by_progress,
+                    by_noise[k],
+                    by_c[k],
+                )
 
-        for start in reversed(ctx.checkpoints):
-            in_threads(run, [(k, start) for k in range(len(noise))])
+        in_threads(run, [(k,) for k in range(len(noise))])
         if not all(solved):
             raise ConvergenceError("a solve for the adjoint of concentration or potential did not converge")
         by_fields, by_scalars, *by_inside = (torch.from_numpy(value) for value in results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,32 @@ from hmm_plating.transition.kernels.reverse import (
 from hmm_plating.transition.kernels.substep import apply_rates, carry, fill_rates, set_pace
 
 DEPLETED, NOT_CONVERGED = 1.0, 2.0
+
+
+class Tape(NamedTuple):
+    """What `reverse` notes of each sub-step from a checkpoint on, in memory that is faulted in once for all of them."""
+
+    states: np.ndarray  # ξ, padded, and that after the last
+    fields: np.ndarray  # curvature, forward, backward and force (4, z, y, x)
+    live: np.ndarray  # (z, y)
+    near: np.ndarray  # (z, y)
+    times: np.ndarray  # left
+    insides: np.ndarray | None  # c̃ and ψ (2, z, y, x), and those after the last
+    reactions: np.ndarray | None  # affinity and c̃* (2, z, y, x)
+
+
+def blank_tape(most: int, field: np.ndarray, inside: np.ndarray | None, margin: int) -> Tape:
+    """A tape for `most` sub-steps of one particle; ξ (z, y, x), c̃ and ψ (2, z, y, x)."""
+    depth, height, width = field.shape
+    return Tape(
+        np.empty((most + 1, depth + 2 * margin, height + 2, width + 2)),
+        np.empty((most, 4, depth, height, width)),
+        np.empty((most, depth, height), np.bool_),
+        np.empty((most, depth, height), np.bool_),
+        np.empty(most),
+        None if inside is None else np.empty((most + 1, *inside.shape)),
+        None if inside is None else np.empty((most, 2, depth, height, width)),
+    )
 
 
 @inlined
@@ -143,26 +170,27 @@ def advance(field, inside, progress, noise, c, grid, on_base, rows, most):
 
 @kernel
 def reverse(
-    field, inside, progress, noise, c, grid, on_base, rows, most, by_field, by_inside, by_progress, by_noise, by_c
+    field, inside, progress, noise, c, grid, on_base, rows, tape, by_field, by_inside, by_progress, by_noise, by_c
 ):
     """The reverse of `advance` from the same start, which is kept; derivatives `by_…` of the shapes of their variables.
+
+    It advances as many sub-steps as the tape has room for.
 
     `by_field`, `by_inside` and `by_progress` come with respect to the results and leave with respect to the start;
     `by_noise` and `by_c` are added to. Returns whether all solves converged.
     """
     margin, xi = grid.margin, padded(field, grid.margin)
     spare = workspace(*field.shape)
-    states, fields = np.empty((most + 1, *xi.shape)), np.empty((most, 4, *field.shape))
-    live, near = np.empty((most, *spare.live.shape), np.bool_), np.empty((most, *spare.live.shape), np.bool_)
+    states, fields, live, near, times = tape.states, tape.fields, tape.live, tape.near, tape.times
+    insides, reactions, most = tape.insides, tape.reactions, len(tape.times)
     demand, left, y, taken = progress[0], progress[1], progress[2], 0
-    all_sums, paces, times = [], [], np.empty(most)
+    all_sums, paces = [], []
     box = None if inside is None else box_workspace(*field.shape)
     drawn = None if inside is None else np.empty((3, *field.shape))
     by_growth = None if inside is None else np.empty(field.shape)
     sites = field.shape[0] * field.shape[2]
     stiff = np.zeros(most, np.bool_)
     if inside is not None:
-        insides, reactions = np.empty((most + 1, *inside.shape)), np.empty((most, 2, *field.shape))
         consumption, given = np.empty(field.shape), np.empty(field.shape)
         by_mobility = np.empty(field.shape)
         solutions, predicted = np.zeros(inside.shape), np.zeros(field.shape)

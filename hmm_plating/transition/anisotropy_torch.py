@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hmm_plating.transition.coefficients import Coefficients, anisotropic, per_cell
 from hmm_plating.transition.kernels.cubic import LEAST
-from hmm_plating.transition.kernels.geometry import FLAT_SLOPE
+from hmm_plating.transition.kernels.curvature import FLAT_SLOPE
 
 X, Y, Z = -1, -2, -3
 

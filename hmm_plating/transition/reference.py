@@ -28,7 +28,8 @@ from hmm_plating.transition.anisotropy_torch import weighted_curvature
 from hmm_plating.transition.butler_volmer import galvanostatic_overpotential
 from hmm_plating.transition.coefficients import Coefficients, per_cell
 from hmm_plating.transition.kernels import DEPLETED
-from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP, FLAT_SLOPE
+from hmm_plating.transition.kernels.curvature import FLAT_SLOPE
+from hmm_plating.transition.kernels.geometry import ACTIVE, CLIP
 from hmm_plating.transition.kernels.substep import PROFILE_RELAXATION, largest_substep
 from hmm_plating.transition.moving_window import must_shift
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from hmm_plating.compiled import inlined
-from hmm_plating.transition.kernels.geometry import FLAT_SLOPE, add_row
+from hmm_plating.transition.kernels.curvature import FLAT_SLOPE
+from hmm_plating.transition.kernels.geometry import add_row
 
 
 @inlined

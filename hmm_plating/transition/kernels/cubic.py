@@ -27,7 +27,7 @@ import math
 import numpy as np
 
 from hmm_plating.compiled import called
-from hmm_plating.transition.kernels.geometry import FLAT_SLOPE
+from hmm_plating.transition.kernels.curvature import FLAT_SLOPE
 
 LEAST = 1e-30  # of r²
 # of eighteen rows: of the planes behind, here and in front the mean, first and second difference along y (nine rows);

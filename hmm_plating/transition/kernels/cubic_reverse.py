@@ -23,7 +23,8 @@ from hmm_plating.transition.kernels.cubic import (
     fill_stencils,
     stencil_rows,
 )
-from hmm_plating.transition.kernels.geometry import FLAT_SLOPE, add_row
+from hmm_plating.transition.kernels.curvature import FLAT_SLOPE
+from hmm_plating.transition.kernels.geometry import add_row
 
 
 @called

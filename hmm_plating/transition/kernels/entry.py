@@ -18,15 +18,9 @@ from hmm_plating.transition.kernels.box import (
     is_depleted,
 )
 from hmm_plating.transition.kernels.geometry import Work, add_row, fill_distance, fill_ghosts, workspace
+from hmm_plating.transition.kernels.pace_reverse import carry_reverse, pace_reverse
 from hmm_plating.transition.kernels.reaction import Reaction, is_stiff, react, react_reverse, reaction_workspace
-from hmm_plating.transition.kernels.reverse import (
-    Adjoints,
-    carry_reverse,
-    pace_reverse,
-    rates_reverse,
-    reacting_reverse,
-    update_reverse,
-)
+from hmm_plating.transition.kernels.reverse import Adjoints, rates_reverse, reacting_reverse, update_reverse
 from hmm_plating.transition.kernels.substep import apply_rates, carry, fill_rates, set_pace
 
 DEPLETED, NOT_CONVERGED = 1.0, 2.0

@@ -1,4 +1,4 @@
-"""One explicit sub-step of one particle, and its reverse: the equations of `reference`, row by row."""
+"""One explicit sub-step of one particle: the equations of `reference`, row by row."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from typing import NamedTuple
 from hmm_plating.compiled import called, inlined
 from hmm_plating.transition.kernels.anisotropy import stiffness_row
 from hmm_plating.transition.kernels.cubic import fill_cubic
+from hmm_plating.transition.kernels.curvature import fill_curvature
 from hmm_plating.transition.kernels.functions import exponential
-from hmm_plating.transition.kernels.geometry import (
-    ACTIVE,
-    fill_curvature,
-    fill_distance,
-    fill_ghosts,
-    find_rows,
-    laplacian_row,
-)
+from hmm_plating.transition.kernels.geometry import ACTIVE, fill_distance, fill_ghosts, find_rows, laplacian_row
 from hmm_plating.transition.kernels.overpotential import solve_overpotential
 
 PROFILE_RELAXATION = 0.5  # b / (ℓ max|v|)

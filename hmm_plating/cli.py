@@ -77,7 +77,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line, as all other errors are."""
 
     def error(self, message: str) -> NoReturn:
-        wrong = next((word.strip("'") for word in message.split() if word.startswith(("--", "'"))), "")
+        wrong = next((word.strip("':") for word in message.split() if word.startswith(("--", "'"))), "")
         meant = closest(wrong, self._words())
         advice = f"; did you mean {meant}?" if meant not in (None, wrong) else ""
         self.exit(2, f"{self.prog}: error: {message}{advice} (see {self.prog} --help)\n")

@@ -60,6 +60,10 @@ def test_a_slip_is_met_with_a_suggestion(
         refused(run(*words), suggestion)
 
 
+def test_an_option_that_is_spelt_right_is_not_suggested(run: Callable[..., Outcome]) -> None:
+    refused(run("grow", "--plating-time", "0"), "--plating-time: must be a positive number, got '0' (see")
+
+
 @pytest.mark.parametrize(
     ("line", "instead", "suggestion"),
     [
